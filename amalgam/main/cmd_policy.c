@@ -1,0 +1,189 @@
+/*
+ * cmd_policy.c - check-config and eval: the policies without a server.
+ *
+ * Read only: neither makes a data directory. eval decides one request against the files with an empty
+ * store in memory (keys of `Secret` resources work; keys of the data directory do not: ask the
+ * running Postern with POST /v1/decide for those). Single thread. Tested by tests/box/test_cli.py.
+ */
+#include "base/os.h"
+#include "main/app.h"
+#include "main/cli.h"
+#include <stdio.h>
+#include <unistd.h>
+
+#define CMD_REQUEST_MAX ((size_t)4 * 1024 * 1024)
+
+static enum rc cmd_load(struct cli *c, bool strict, struct policy_set **set, struct policy_faults *f,
+                        struct err *e)
+{
+    const char *dir = setting_cstr(&c->settings, SET_POLICIES_DIR);
+    if (!*dir)
+        dir = path_join(&c->arena, setting_cstr(&c->settings, SET_DATA_DIR), "policies");
+    const char *lua = setting_cstr(&c->settings, SET_LUA_DIR);
+    if (!*lua)
+        lua = path_join(&c->arena, setting_cstr(&c->settings, SET_DATA_DIR), "lua");
+    struct policy_opts o = {.dir = dir, .lua_dir = lua,
+                            .strict = strict || setting_num(&c->settings, SET_POLICIES_STRICT)};
+    *set = NULL;
+    if (!path_is_dir(dir))
+        return err_at(e, RC_NOTFOUND, dir, "there is no such directory; name yours with --policies DIR");
+    return policy_load(&o, set, f);
+}
+
+static void cmd_print_faults(const struct policy_faults *f, FILE *to)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        const struct policy_fault *r = &f->rows[i];
+        fprintf(to, "%.*s:%d:%d: %s: %.*s%s%.*s\n", SFMT(r->file), r->line, r->col,
+                r->notice ? "notice" : "error", SFMT(r->path), r->path.n ? ": " : "", SFMT(r->text));
+    }
+}
+
+static void cmd_faults_json(const struct policy_faults *f, bool good)
+{
+    struct buf b;
+    struct jsonw w;
+    buf_init(&b, (size_t)64 * 1024 * 1024);
+    jsonw_init(&w, &b);
+    jsonw_obj(&w);
+    jsonw_kbool(&w, S("ok"), good);
+    jsonw_key(&w, S("faults"));
+    policy_faults_json(f, &w);
+    jsonw_end_obj(&w);
+    printf("%.*s\n", SFMT(buf_all(&b)));
+    buf_free(&b);
+}
+
+int cli_check_config(struct cli *c)
+{
+    struct policy_faults f;
+    struct policy_set *set;
+    struct err e = {0};
+    policy_faults_init(&f);
+    enum rc rc = cmd_load(c, cli_has(c, "--strict"), &set, &f, &e);
+    if (rc != RC_OK && f.n == 0) {
+        policy_faults_free(&f);
+        return cli_fail(CLI_CANNOT, &e);
+    }
+    if (c->json)
+        cmd_faults_json(&f, rc == RC_OK);
+    else
+        cmd_print_faults(&f, stdout);
+    if (rc == RC_OK && !c->json) {
+        struct policy_counts n;
+        policy_count(set, &n);
+        printf("%zu files, %zu resources, %zu routes, %zu APIs, %zu plans: fine\n", n.files, n.resources,
+               n.routes, n.apis, n.plans);
+    }
+    if (set)
+        policy_set_drop(set);
+    policy_faults_free(&f);
+    return rc == RC_OK ? CLI_DONE : CLI_NO;
+}
+
+/* ---- eval ---- */
+
+static enum rc cmd_read_stdin(struct arena *a, struct slice *out, struct err *e)
+{
+    struct buf b;
+    buf_init(&b, CMD_REQUEST_MAX);
+    ssize_t n = 1;
+    while (n > 0 && buf_room(&b, 65536)) {
+        n = read(STDIN_FILENO, b.p + b.n, b.cap - b.n);
+        b.n += n > 0 ? (size_t)n : 0;
+    }
+    *out = arena_dup(a, buf_all(&b));
+    bool over = buf_over(&b);
+    buf_free(&b);
+    return over ? err_set(e, RC_TOOBIG, "the request is larger than 4 MiB") : RC_OK;
+}
+
+static enum rc cmd_read_request(struct cli *c, struct policy_ask *q, struct err *e)
+{
+    struct slice file = cli_flag(c, "--request"), text;
+    struct json *j;
+    enum rc rc = file.p ? file_read(&c->arena, file.p, CMD_REQUEST_MAX, &text, e)
+                        : cmd_read_stdin(&c->arena, &text, e);
+    if (rc == RC_OK)
+        rc = json_parse(&c->arena, text, CMD_REQUEST_MAX, &j, e);
+    return rc == RC_OK ? policy_ask_from_json(&c->arena, j, q, e) : rc;
+}
+
+static void cmd_print_verdict(const struct policy_verdict *v, bool trace)
+{
+    printf("%s %d %.*s: %.*s\n", v->allowed ? "allow" : "deny", v->status, SFMT(v->reason), SFMT(v->words));
+    if (v->rule.n)
+        printf("rule     %.*s\n", SFMT(v->rule));
+    for (size_t i = 0; i < v->upstream_n; i++)
+        printf("upstream %.*s: %.*s\n", SFMT(v->upstream[i].name), SFMT(v->upstream[i].value));
+    for (size_t i = 0; i < v->remove_n; i++)
+        printf("remove   %.*s\n", SFMT(v->remove[i]));
+    for (size_t i = 0; i < v->client_n; i++)
+        printf("client   %.*s: %.*s\n", SFMT(v->client[i].name), SFMT(v->client[i].value));
+    for (size_t i = 0; trace && i < v->trace_n; i++) {
+        const struct policy_trace *t = &v->trace[i];
+        printf("step     %.*s %.*s %.*s (%.*s) %.*s\n", SFMT(t->said), SFMT(t->step), SFMT(t->policy),
+               SFMT(t->rule), SFMT(t->detail));
+    }
+}
+
+static int cmd_decide(struct cli *c, struct app *a, struct policy_set *set, struct policy_ask *q, struct err *e)
+{
+    a->box = policy_box_open(set);
+    struct policy_ctx_opts o = {.box = a->box, .store = a->store, .scheme = &a->scheme,
+                                .lua_instructions = (uint64_t)setting_num(&c->settings, SET_LUA_INSTRUCTIONS),
+                                .lua_memory_bytes = (size_t)setting_num(&c->settings, SET_LUA_MEMORY)};
+    struct policy_ctx *p = policy_ctx_open(&o);
+    struct policy_verdict v;
+    q->now_ms = clock_wall_ms();
+    q->trace = cli_has(c, "--trace") || c->json;
+    policy_begin(p, q->now_ms);
+    enum rc rc = policy_decide(p, q, &v, NULL, NULL);
+    if (rc == RC_OK && c->json) {
+        struct buf b;
+        buf_init(&b, CMD_REQUEST_MAX);
+        policy_verdict_json(&v, true, &b);
+        printf("%.*s\n", SFMT(buf_all(&b)));
+        buf_free(&b);
+    } else if (rc == RC_OK) {
+        cmd_print_verdict(&v, q->trace);
+    } else {
+        (void)err_set(e, rc, "no decision: %s", rc_name(rc));
+    }
+    int status = rc != RC_OK ? CLI_CANNOT : v.allowed ? CLI_DONE : CLI_NO;
+    policy_ctx_close(p);
+    return status;
+}
+
+int cli_eval(struct cli *c)
+{
+    struct policy_faults f;
+    struct policy_set *set;
+    struct policy_ask q = {0};
+    struct app a = {0};
+    struct err e = {0};
+    policy_faults_init(&f);
+    enum rc rc = cmd_read_request(c, &q, &e);
+    int status = rc == RC_BADINPUT ? CLI_USAGE : CLI_CANNOT;
+    if (rc == RC_OK)
+        rc = cmd_load(c, false, &set, &f, &e);
+    if (rc != RC_OK && f.n)
+        cmd_print_faults(&f, stderr);
+    else if (rc != RC_OK)
+        (void)cli_fail(status, &e);
+    struct store_opts memory = {.engine = STORE_MEMORY};
+    if (rc == RC_OK)
+        rc = store_open(&memory, &a.store, &e);
+    if (rc == RC_OK) {
+        struct slice secret = setting(&c->settings, SET_SECRET_KEY);
+        hmac_key_init(&a.scheme.hmac, secret.n ? secret : S("eval"));
+        status = cmd_decide(c, &a, set, &q, &e);
+        if (status == CLI_CANNOT)
+            (void)cli_fail(status, &e);
+        policy_box_close(a.box);
+        store_close(a.store);
+    }
+    policy_faults_free(&f);
+    return status;
+}
+#undef CMD_REQUEST_MAX

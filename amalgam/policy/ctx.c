@@ -1,0 +1,64 @@
+/*
+ * ctx.c - what a thread needs to decide: arena, key cache, Lua state, and the set it works with.
+ *
+ * policy_begin at the start of a batch is the only place where a swapped set is taken up and memory
+ * of the batch before is given back; a verdict lives until then. One thread per context.
+ * Tested by tests/unit/policy/test_decide.c.
+ */
+#include "policy/inside.h"
+
+enum { CTX_ARENA_FIRST = 64 << 10, CTX_ARENA_MAX = 1 << 30 };
+
+struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o)
+{
+    struct policy_ctx *c = mem_zalloc(sizeof *c);
+
+    c->opts = *o;
+    arena_init(&c->arena, CTX_ARENA_FIRST, CTX_ARENA_MAX);
+    c->keys = key_cache_open();
+    c->id_base = rand_u64();
+    c->set_version = policy_box_version(o->box);
+    c->set = policy_box_get(o->box);
+    return c;
+}
+
+/* Scripts belong to the set that they came from. */
+static void ctx_drop_set(struct policy_ctx *c)
+{
+    if (c->script)
+        script_close(c->script);
+    lua_lib_close(c->lua);
+    mem_free(c->script_ids);
+    c->script = NULL;
+    c->lua = NULL;
+    c->script_ids = NULL;
+    policy_set_drop(c->set);
+    c->set = NULL;
+}
+
+void policy_ctx_close(struct policy_ctx *c)
+{
+    ctx_drop_set(c);
+    key_cache_close(c->keys);
+    arena_free(&c->arena);
+    mem_free(c);
+}
+
+void policy_begin(struct policy_ctx *c, int64_t now_ms)
+{
+    uint64_t version = policy_box_version(c->opts.box);
+
+    arena_reset(&c->arena);
+    key_cache_sweep(c->keys);
+    c->now_ms = now_ms;
+    if (UNLIKELY(version != c->set_version)) {
+        ctx_drop_set(c);
+        c->set_version = version;
+        c->set = policy_box_get(c->opts.box);
+    }
+}
+
+struct arena *policy_arena(struct policy_ctx *c)
+{
+    return &c->arena;
+}

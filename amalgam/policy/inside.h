@@ -1,0 +1,411 @@
+/*
+ * inside.h - what the files of policy/ share and no other room includes: the compiled set and the
+ * working state of one decision.
+ *
+ * Two lives. Loading: load.c reads files into resources, compile*.c and catalog.c turn them into the
+ * structs below, route.c builds the tables of hosts and paths. From then on a set is read-only and
+ * shared by threads. Deciding: decide.c matches the route and runs its chain of items (policies) over
+ * a struct decision, which lives on the stack and in the context's arena.
+ *
+ * A step of an ext-auth policy is a row of step_at, a rate-limit action a row of action_at, a kind of
+ * document a row of kind_at: issues to come add rows.
+ */
+#ifndef POLICY_INSIDE_H
+#define POLICY_INSIDE_H
+
+#include "base/lock.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "policy/kinds.h"
+#include "script/script.h"
+#include "wire/regex.h"
+
+struct decision;
+
+/* ---- ext-auth ---- */
+enum step_said { STEP_PASS, STEP_DENY, STEP_TROUBLE };
+struct step {
+    const struct step_row *row;
+    struct slice name; /* given, or config_<index> */
+    struct slice rule; /* "file:line" */
+    struct slice policy;
+    void *data;        /* of the row's kind */
+    const struct slice *identity; /* headers that it may set: set or removed on every allow */
+    size_t identity_n;
+    struct slice credential;      /* header that carries the secret: removed on every allow, or "" */
+    bool denies;                  /* asks for something that is not served */
+};
+struct step_row {
+    const char *name;
+    const struct field_table *(*fields)(void); /* NULL: not served, the routes are denied */
+    bool (*compile)(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
+                    struct step *out);
+    enum step_said (*run)(struct decision *d, const struct step *s);
+    const char *said; /* instead, when not served; else one line for the manual */
+};
+FN const struct step_row *step_at(size_t i); /* NULL beyond the last */
+
+struct auth_policy {
+    struct slice name, rule;
+    struct step *steps;
+    size_t steps_n;
+    bool shadow, failure_mode_allow;
+    bool denies; /* something in it is not served */
+};
+
+struct key_header { /* headersFromMetadataEntry */
+    struct slice header, meta;
+    bool required;
+};
+struct key_entry { /* a parsed API key: from the store (cached) or from a Secret */
+    struct slice hash; /* as in the store */
+    struct slice uuid;
+    const struct field_pair *meta;
+    size_t meta_n;
+    int64_t expires_ms; /* 0: never */
+};
+struct key_secret { /* an API key of a Secret document */
+    uint8_t mac[32]; /* under the set's own key */
+    struct slice name, ns;
+    struct field_pairs labels, meta;
+    struct key_entry entry;
+};
+struct key_step {
+    struct slice header;
+    struct key_header *headers;
+    size_t headers_n;
+    bool from_secrets;
+    struct map secrets; /* mac -> struct key_secret */
+};
+struct lua_step {
+    struct slice name, text; /* of the chunk, for errors */
+    int index;               /* place in set->lua and in the context's table of script ids */
+    struct slice space;      /* "lua:<policy>:" before the keys that it keeps in the store */
+    struct json *config;
+};
+
+/* ---- rate limits ---- */
+struct limit_rule {
+    uint32_t requests;
+    enum limit_unit unit;
+    bool unlimited, shadow, quota, always;
+    int32_t weight;
+    struct slice name;   /* for RateLimit-Policy */
+    struct slice id;     /* `name` in a domain file, or "" */
+    struct slice *replaces;
+    size_t replaces_n;
+    struct slice plan;   /* value of usagePlan on its way, or "" */
+    struct slice rule;   /* "file:line" */
+};
+struct limit_node {
+    struct slice key, value;
+    bool has_value, wildcard, share, wild_kids;
+    const struct limit_rule *rule;
+    struct limit_node *kids;
+    size_t kids_n;
+    struct map *index; /* "<key>\0<value>" -> node when there are many */
+};
+struct limit_set {
+    struct limit_node *pairs; /* key, value, has_value */
+    size_t pairs_n;
+    struct slice marker; /* tells rules with the same keys apart, or "" */
+    const struct limit_rule *rule;
+};
+struct limit_config {
+    struct slice name, file; /* "namespace.name" or the domain */
+    struct slice domain, id; /* id: value of the first generic_key, "" in domain files */
+    bool reference;          /* counter names as the reference server's */
+    struct slice tree_prefix, set_prefix;
+    struct limit_node root;
+    struct limit_set *sets;
+    size_t sets_n;
+};
+struct limit_action {
+    const struct action_row *row;
+    void *data;
+};
+struct limit_entry_rule { /* one of rateLimits[] */
+    bool is_set;
+    struct limit_action *actions;
+    size_t actions_n;
+};
+struct limit_client {
+    struct limit_entry_rule *entries;
+    size_t entries_n;
+};
+struct action_row {
+    const char *name;
+    const struct field_table *fields; /* NULL: not served */
+    size_t doc_size;
+    bool (*compile)(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
+                    void **data);
+    /* false: this action yields nothing */
+    bool (*run)(struct decision *d, const void *data, struct limit_entry *out);
+    const char *said;
+};
+FN const struct action_row *action_at(size_t i);
+
+struct limit_policy {
+    struct slice name, rule;
+    const struct limit_config *server; /* NULL: nothing is enforced */
+    const struct limit_client *client;
+    bool shadow, failure_mode_allow, broken; /* broken: refers to something that is not there */
+};
+
+/* ---- the chain of a route ---- */
+enum phase { PHASE_PRE, PHASE_AUTH, PHASE_POST };
+struct chain_item {
+    const struct item_row *row;
+    void *policy;
+    enum phase phase;
+    int64_t priority;
+    size_t order;
+};
+struct item_row {
+    const char *name;
+    /* false: the verdict stands and the chain ends */
+    bool (*run)(struct decision *d, const struct chain_item *item);
+};
+
+/* ---- routes ---- */
+enum uri_kind { URI_PREFIX, URI_EXACT, URI_REGEX };
+struct pair_match {
+    struct slice name, value;
+    struct regex *regex;
+    bool present_only, invert;
+};
+struct route_match {
+    enum uri_kind kind;
+    struct slice uri;
+    struct regex *regex;
+    struct slice method;
+    struct pair_match *headers, *params;
+    size_t headers_n, params_n;
+    struct slice rule;
+};
+struct route {
+    struct slice name, rule;
+    struct slice file;
+    int line;
+    struct route_match *matches;
+    size_t matches_n;
+    const struct route *parent; /* delegating route: its matches must hold too, its labels count too */
+    struct field_pairs labels;
+    struct slice *hosts;
+    size_t hosts_n;
+    struct slice product;
+    struct chain_item *items;
+    size_t items_n;
+    struct slice *identity; /* names of identity headers, each once */
+    size_t identity_n;
+    struct slice *credentials; /* names of headers that carry secrets, each once */
+    size_t credentials_n;
+    bool has_auth, by_table;
+};
+struct route_cand {
+    size_t order;
+    const struct route *route;
+    const struct route_match *match;
+    struct route_cand *next; /* rising order */
+};
+struct route_host;
+struct route_index {
+    struct map exact, suffix; /* host -> struct route_host; suffix without the star: ".example.com" */
+    struct route_host *any;
+};
+/* order: that of the list. The index keeps pointers to the routes. */
+FN void route_index_build(struct policy_set *s, struct route **routes, size_t n,
+                          struct policy_faults *faults);
+FN void route_index_free(struct route_index *x);
+struct route_ask {
+    struct slice method, host, path, query;
+    const struct http_header *headers;
+    size_t headers_n;
+    struct arena *arena;
+};
+/* RC_NOTFOUND; RC_TOOBIG: an expression hit its limits. */
+FN enum rc route_find(const struct route_index *x, const struct route_ask *q,
+                      const struct route **out);
+FN bool route_pair_ok(const struct pair_match *m, bool there, struct slice value, enum rc *trouble);
+
+/* ---- the set ---- */
+struct set_arena {
+    struct arena arena;
+    struct set_arena *next;
+};
+struct policy_set {
+    int readers;
+    struct arena arena;
+    struct set_arena *files;   /* arenas of the files whose trees are kept */
+    struct hmac_key secret_mac; /* random, for keys of Secret documents */
+    struct route **routes;
+    size_t routes_n;
+    struct route_index index;
+    struct lua_step **lua;
+    size_t lua_n;
+    struct limit_config **limits; /* all, for POST /json */
+    size_t limits_n;
+    struct regex **regexes;
+    size_t regexes_n, regexes_cap;
+    struct set_map *maps; /* of limit nodes and key steps, freed with the set */
+    struct policy_api *apis;
+    size_t apis_n;
+    struct policy_plan *plans;
+    size_t plans_n;
+    struct policy_counts counts;
+};
+struct set_map {
+    struct map map;
+    struct set_map *next;
+};
+FN struct map *set_map_new(struct policy_set *s);
+FN struct regex *set_regex(struct policy_set *s, const struct field_in *in, const struct yaml *at,
+                           struct slice pattern, bool fold_case);
+
+/* ---- loading ---- */
+struct selector { /* a policy and the labels that it looks for */
+    struct field_pairs labels;
+    bool all;
+    struct chain_item item;
+    struct slice name, file;
+    const struct yaml *at;
+    bool hit;
+};
+struct delegation {
+    const struct doc_delegate *to;
+    const struct route *route;
+    struct slice ns;
+};
+struct vec { /* growing array of pointers in mem_ */
+    void **v;
+    size_t n, cap;
+};
+struct load {
+    const struct policy_opts *opts;
+    struct policy_set *set;
+    struct policy_faults *faults;
+    struct arena scratch;
+    struct vec resources;   /* struct resource */
+    struct vec selectors;   /* struct selector */
+    struct vec routes;      /* struct route */
+    struct vec tables;      /* struct load_table: RouteTables before delegation */
+    struct vec secrets;     /* struct key_secret */
+    struct vec limits;      /* struct limit_config */
+    struct vec lua;         /* struct lua_step */
+    struct vec apis;        /* struct api_draft */
+    struct vec plans;       /* struct policy_plan */
+    struct map by_name;     /* "kind\0ns.name" -> struct resource */
+    struct map servers, clients; /* "ns.name" -> limit_config, limit_client */
+    struct map domains;     /* domain -> limit_config of domain files */
+    struct script *script;  /* for syntax checks; opened when needed */
+    size_t expansions;      /* of delegations, bounded */
+    bool have_tables, portal_seen, portal_public;
+};
+FN void vec_push(struct vec *v, void *p);
+FN struct field_in load_in(struct load *l, struct slice file);
+FN struct slice load_rule(struct load *l, struct slice file, const struct yaml *at);
+FN struct slice load_full_name(struct load *l, struct slice ns, struct slice name);
+/* One file's text, as policy_load does for each; name is used in faults. For the fuzz target too. */
+FN void load_text(struct load *l, struct slice file, struct slice text);
+FN enum rc load_finish(struct load *l, struct policy_set **out);
+FN void load_begin(struct load *l, const struct policy_opts *o, struct policy_faults *faults);
+
+FN void compile_nothing(struct load *l, struct resource *r);
+FN void compile_denies(struct load *l, struct resource *r);
+FN void compile_secret(struct load *l, struct resource *r);
+FN void compile_ext_auth(struct load *l, struct resource *r);
+FN void compile_edge_auth(struct load *l, struct resource *r);
+FN void compile_limit_server(struct load *l, struct resource *r);
+FN void compile_limit_client(struct load *l, struct resource *r);
+FN void compile_limit_policy(struct load *l, struct resource *r);
+FN void compile_limit_both(struct load *l, struct resource *r);
+FN void compile_route_table(struct load *l, struct resource *r);
+FN void compile_domain(struct load *l, struct slice file, struct doc_domain *d);
+FN void compile_chains(struct load *l); /* after all resources: delegation, labels, chains, index */
+FN void compile_select(struct load *l, struct resource *r, const struct field_list *apply,
+                       struct chain_item item);
+FN void catalog_portal(struct load *l, struct resource *r);
+FN void catalog_api_doc(struct load *l, struct resource *r);
+FN void catalog_api_product(struct load *l, struct resource *r);
+FN void catalog_openapi(struct load *l, struct slice file, const struct yaml *doc, struct slice product);
+FN void catalog_finish(struct load *l);
+FN const struct item_row *item_auth(void);
+FN const struct item_row *item_limit(void);
+
+/* ---- deciding ---- */
+struct lua_lib_state;
+struct policy_ctx {
+    struct policy_ctx_opts opts;
+    struct policy_set *set;
+    uint64_t set_version;
+    struct arena arena;
+    int64_t now_ms;
+    uint64_t id_base, id_count;
+    struct key_cache *keys;
+    struct script *script;
+    int *script_ids; /* by lua_step.index; -1 not loaded */
+    struct lua_lib_state *lua; /* scratch of host functions, made when needed */
+    int64_t shadow_log_ms, trouble_log_ms;
+};
+/* RC_NOTFOUND, RC_BADINPUT (trouble: not our JSON). The entry lives until key_cache_sweep. */
+FN enum rc key_cache_get(struct policy_ctx *c, struct slice api_key, const struct key_entry **out);
+FN void key_cache_sweep(struct key_cache *k); /* frees what was dropped; at the start of a batch */
+FN struct key_cache *key_cache_open(void);
+FN void key_cache_close(struct key_cache *k);
+FN size_t key_cache_count(const struct key_cache *k) UNUSED;
+FN int64_t key_expires_ms(const struct field_pair *meta, size_t n);
+
+enum { DECISION_LIMITS_MAX = 64, DECISION_HEADERS_MAX = 128 };
+struct decision {
+    struct policy_ctx *c;
+    const struct policy_ask *ask;
+    struct policy_verdict *v;
+    const struct route *route;
+    struct slice host, path, query;
+    const struct key_entry *key;
+    struct field_pair *state; /* of luaAuth, passed along */
+    size_t state_n, state_cap;
+    size_t upstream_cap, remove_cap, client_cap, trace_cap;
+    bool peek; /* policy_usage: look, do not count */
+    struct slice trouble; /* reason code of the step that was in trouble */
+    bool decided_body;
+};
+FN void decision_deny(struct decision *d, int status, struct slice reason, struct slice words,
+                      struct slice rule);
+FN void decision_upstream(struct decision *d, struct slice name, struct slice value,
+                          enum header_op op);
+FN void decision_remove(struct decision *d, struct slice name);
+FN void decision_client(struct decision *d, struct slice name, struct slice value);
+FN void decision_trace(struct decision *d, const char *step, struct slice policy, struct slice rule,
+                       const char *said, struct slice detail, int64_t began_ns);
+/* The request header as the upstream would see it now: what steps set counts, identity headers that
+ * no step set are absent, several are joined by commas. */
+FN bool decision_header(struct decision *d, struct slice name, struct slice *value);
+/* Exactly one; *n says how many there were. */
+FN struct slice decision_only_header(const struct decision *d, struct slice name, size_t *n);
+FN bool limit_run(struct decision *d, const struct limit_policy *p, bool *over, struct slice *rule,
+                  bool *trouble);
+FN const struct limit_rule *limit_find(const struct limit_config *cfg, const struct limit_entry *e,
+                                       size_t n, struct arena *a, struct slice *counter);
+FN const struct field_table *step_key_fields(void);
+FN bool step_key_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
+                         struct step *out);
+FN enum step_said step_key_run(struct decision *d, const struct step *s);
+FN void step_key_headers(struct decision *d, const struct key_step *k);
+FN void step_key_identify(struct decision *d, const struct key_entry *e);
+FN const struct field_table *step_lua_fields(void);
+FN bool step_lua_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
+                         struct step *out);
+FN enum step_said step_lua_run(struct decision *d, const struct step *s);
+/* Host functions of scripts; their ctx is the policy_ctx, or NULL while a set is loaded. */
+FN const struct script_fn *lua_lib(size_t *n);
+FN void lua_push_json(struct script_call *c, const struct json *j);
+FN void lua_lib_close(struct lua_lib_state *s);
+struct lua_call { /* what script_user gives to host functions */
+    struct decision *d;
+    const struct lua_step *step;
+};
+FN void policy_metrics_join(void); /* once, by the first policy_box_open */
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * steps.c - the table of ext-auth steps.
+ *
+ * A step is a row: its name in YAML, its fields, how it is compiled, how it runs. Steps that Gloo has
+ * and Postern does not serve yet are rows without fields: a policy that names one denies its routes.
+ * Constant data. Tested by test_decide.c and, for the manual, by test_docs.c.
+ */
+#include "policy/inside.h"
+
+#define LATER(name, said) {name, NULL, NULL, NULL, said}
+static const struct step_row steps_rows[] = {
+    {"apiKeyAuth", step_key_fields, step_key_compile, step_key_run,
+     "an API key of the portal, the store or a Secret"},
+    {"luaAuth", step_lua_fields, step_lua_compile, step_lua_run, "a rule in Lua (Postern's own)"},
+    LATER("basicAuth", "not served yet"),
+    LATER("hmacAuth", "not served yet"),
+    LATER("oauth", "not served: use apiKeyAuth or luaAuth"),
+    LATER("oauth2", "not served yet"),
+    LATER("ldap", "not served yet"),
+    LATER("jwt", "not served yet"),
+    LATER("opaAuth", "not served: write the rule as luaAuth"),
+    LATER("opaServerAuth", "not served yet"),
+    LATER("passThroughAuth", "not served yet"),
+    LATER("portalAuth", "not served: apiKeyAuth knows the portal's keys"),
+    LATER("pluginAuth", "not served: write the rule as luaAuth"),
+};
+
+const struct step_row *step_at(size_t i)
+{
+    return i < ARRAY_LEN(steps_rows) ? &steps_rows[i] : NULL;
+}
+
+#undef LATER

@@ -1,0 +1,33 @@
+-- ip_allow: the client's address must be in one of the allowed ranges and in none of the denied.
+--
+-- config:
+--   allow: list of addresses and ranges ("10.0.0.0/8", "2001:db8::/32", "192.0.2.7")
+--   deny:  list of exceptions from it
+--
+-- Without `allow` every address that is not denied passes. A request whose address is not known is
+-- denied. Reason: ip_denied, status 403. The address is the one that the gateway told, and it is
+-- believed from trusted peers only (check.trusted_peers).
+--
+-- example:
+--   luaAuth:
+--     script: ip_allow
+--     config:
+--       allow: ["10.0.0.0/8", "192.0.2.0/24"]
+--       deny: ["10.9.0.0/16"]
+
+return function(req, config)
+    local ip = req.source_ip
+    local function within(list)
+        for _, range in ipairs(list) do
+            if postern.cidr_match(ip, range) then
+                return true
+            end
+        end
+        return false
+    end
+
+    if ip and ip ~= "" and not within(config.deny or {}) and (not config.allow or within(config.allow)) then
+        return
+    end
+    return {allow = false, status = 403, reason = "ip_denied", body = "address not allowed"}
+end

@@ -1,0 +1,437 @@
+/*
+ * test_attacks.c - the attacks that beat other products, against every dialect where they apply. The
+ * numbers are those of our list of attacks; the names tell what each one is.
+ */
+#include "c.h"
+
+static const char policies[] =
+    "apiVersion: networking.gloo.solo.io/v2\nkind: RouteTable\nmetadata: {name: r}\nspec:\n"
+    "  hosts: [api.example.com]\n  http:\n"
+    "  - {name: public, matchers: [{uri: {prefix: /public/}}, {uri: {exact: /public}}]}\n"
+    "  - {name: read, labels: {auth: lua}, matchers: [{uri: {exact: /ip}}]}\n"
+    "  - {name: get, labels: {auth: key}, matchers: [{uri: {exact: /get}, method: GET}]}\n"
+    "  - {name: keyed, labels: {auth: key}, matchers: [{uri: {prefix: /keyed}}]}\n"
+    "  - {name: admin, labels: {auth: nobody}, matchers: [{uri: {prefix: /admin}}]}\n"
+    "---\n"
+    "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: k}\nspec:\n"
+    "  applyToRoutes: [{route: {labels: {auth: key}}}]\n  config: {glooAuth: {configs: [{apiKeyAuth: {headerName: X-Api-Key,\n"
+    "    headersFromMetadataEntry: {X-User-ID: {name: username}, X-Solo-Plan: {name: usagePlan}}}}]}}\n"
+    "---\n"
+    "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: n}\nspec:\n"
+    "  applyToRoutes: [{route: {labels: {auth: nobody}}}]\n"
+    "  config: {glooAuth: {configs: [{luaAuth: {inline: 'return function() return false end'}}]}}\n"
+    "---\n"
+    "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: ip}\nspec:\n"
+    "  applyToRoutes: [{route: {labels: {auth: lua}}}]\n  config: {glooAuth: {configs: [{luaAuth: {\n"
+    "    inline: 'return function(req) return {allow = true, headers = {[\"X-IP\"] = req.source_ip or \"none\"}} end'}}]}}\n";
+
+#define HOST "api.example.com"
+static const char *key_header;
+
+#define EACH_DIALECT(d) for (int d = 0; d < DIALECT_COUNT; d++)
+#define ROW(d, ...) (T_ROW(__VA_ARGS__), strncat(t_state.row, " ", 2), strncat(t_state.row, c_dialects[d], 20))
+
+static void a01_strangers_are_not_believed(void)
+{
+    c_stop();
+    struct check_opts o = c_opts(false);
+    c_start(&o);
+    EACH_DIALECT(d) {
+        ROW(d, "nobody trusted");
+        struct answer *r = c_ask(d, "GET", HOST, "/public", NULL);
+        T_INT(r->status, 403);
+        T_TEXT(c_header(r, "x-postern-reason"), "untrusted_peer");
+    }
+    c_stop();
+    o = c_opts(true);
+    c_start(&o);
+    EACH_DIALECT(d) {
+        ROW(d, "trusted");
+        T_INT(c_ask(d, "GET", HOST, "/public", NULL)->status, 200);
+    }
+}
+
+static void a02_headers_of_other_dialects_are_not_read(void)
+{
+    T_INT(c_ask(NGINX, "GET", HOST, "/admin", P_HEADERS("X-Forwarded-Uri: /public", "X-Original-URI: /public", "X-Forwarded-Method: GET"))->status, 403);
+    T_INT(c_ask(FORWARD, "GET", HOST, "/admin", P_HEADERS("X-Original-URL: https://" HOST "/public", "X-Original-Method: GET"))->status, 403);
+    T_INT(c_ask(ENVOY, "GET", HOST, "/admin", P_HEADERS("X-Original-URL: https://" HOST "/public", "X-Forwarded-Uri: /public", "X-Envoy-Original-Path: /public"))->status, 403);
+}
+
+static void a03_missing_headers_deny(void)
+{
+    static const char *const requests[] = {
+        "GET /auth/nginx HTTP/1.1\r\nHost: p\r\n\r\n",
+        "GET /auth/nginx HTTP/1.1\r\nHost: p\r\nX-Original-URL: https://" HOST "/public\r\n\r\n",
+        "GET /auth/nginx HTTP/1.1\r\nHost: p\r\nX-Original-Method: GET\r\n\r\n",
+        "GET /auth/nginx HTTP/1.1\r\nHost: p\r\nX-Original-Method: GET\r\nX-Original-URL:\r\n\r\n",
+        "GET /auth/nginx HTTP/1.1\r\nHost: p\r\nX-Original-Method:\r\nX-Original-URL: https://" HOST "/public\r\n\r\n",
+        "GET /auth/forward HTTP/1.1\r\nHost: p\r\n\r\n",
+        "GET /auth/forward HTTP/1.1\r\nHost: " HOST "\r\nX-Forwarded-Uri: /public\r\nX-Forwarded-Method: GET\r\n\r\n",
+        "GET /auth/forward HTTP/1.1\r\nHost: p\r\nX-Forwarded-Host: " HOST "\r\nX-Forwarded-Method: GET\r\n\r\n",
+        "GET /auth/forward HTTP/1.1\r\nHost: p\r\nX-Forwarded-Host: " HOST "\r\nX-Forwarded-Uri: /public\r\n\r\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+        T_ROW("request %zu", i);
+        T_INT(c_raw(slice_str(requests[i]))->status, 403);
+    }
+    T_INT(c_raw(S("GET /auth/envoy HTTP/1.1\r\nHost: " HOST "\r\n\r\n"))->status, 404);
+}
+
+static void a04_odd_spellings_are_not_read_and_go(void)
+{
+    EACH_DIALECT(d) {
+        ROW(d, "x_api_key");
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS("X_Api_Key: nothing", "X.Api.Key: nothing"))), 401);
+        struct answer *r = c_ask(d, "GET", HOST, "/keyed", P_HEADERS(key_header, "X_User_ID: root", "X.User.ID: root"));
+        T_INT(c_status(r), 200);
+        if (d == ENVOY) {
+            T(slice_find(c_header(r, "x-envoy-auth-headers-to-remove"), S("X_User_ID")) != SIZE_MAX);
+            T(slice_find(c_header(r, "x-envoy-auth-headers-to-remove"), S("X.User.ID")) != SIZE_MAX);
+        } else if (d != DECIDE) {
+            T(c_header(r, "X_User_ID").p && c_header(r, "X_User_ID").n == 0);
+            T(c_header(r, "X.User.ID").p && c_header(r, "X.User.ID").n == 0);
+        } else {
+            T(slice_find(r->body, S("\"X_User_ID\"")) != SIZE_MAX);
+        }
+    }
+    T_INT(c_raw(S("GET /auth/forward HTTP/1.1\r\nHost: p\r\nX_Forwarded_Method: GET\r\nX_Forwarded_Uri: /public\r\nX_Forwarded_Host: " HOST "\r\n\r\n"))->status, 403);
+}
+
+static void a05_other_forwarded_headers_change_nothing(void)
+{
+    EACH_DIALECT(d) {
+        ROW(d, "prefix, port");
+        T_INT(c_status(c_ask(d, "GET", HOST, "/admin/x", P_HEADERS("X-Forwarded-Prefix: /public", "X-Forwarded-Port: 443", "X-Forwarded-Server: x"))), 403);
+        T_INT(c_status(c_ask(d, "GET", HOST, "/public/x", P_HEADERS("X-Forwarded-Prefix: /admin", "X-Forwarded-Port: 0"))), 200);
+    }
+}
+
+static void a06_connection_lists_hide_nothing(void)
+{
+    for (int d = ENVOY; d <= FORWARD; d++) {
+        ROW(d, "connection");
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS("Connection: keep-alive, x-api-key, X-User-ID"))), 401);
+        struct answer *r = c_ask(d, "GET", HOST, "/keyed", P_HEADERS(key_header, "Connection: X-User-ID, x-solo-plan"));
+        T_INT(r->status, 200);
+        T_TEXT(c_header(r, "X-User-ID"), "ann");
+    }
+}
+
+static void a07_the_last_hop_is_the_client(void)
+{
+    static const struct {
+        const char *list;
+        int status;
+        const char *ip;
+    } rows[] = {
+        {"10.0.0.1, 192.0.2.9", 200, "192.0.2.9"}, {"junk, 192.0.2.9", 200, "192.0.2.9"},
+        {"::ffff:192.0.2.9", 200, "192.0.2.9"},    {"192.0.2.9, junk", 403, ""},
+        {"192.0.2.9:80", 403, ""},                 {"192.0.2.9,", 403, ""},
+        {"fe80::1%eth0", 403, ""},                 {"\"192.0.2.9\"", 403, ""},
+        {"for=192.0.2.9", 403, ""},                {"2001:db8::1", 200, "2001:db8::1"},
+    };
+    char line[200];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        T_ROW("%s", rows[i].list);
+        struct buf b;
+        buf_init(&b, 0);
+        buf_fmt(&b, "GET /auth/forward HTTP/1.1\r\nHost: p\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Uri: /ip\r\nX-Forwarded-Host: " HOST "\r\nX-Forwarded-For: %s\r\n\r\n", rows[i].list);
+        struct answer *r = c_raw(buf_all(&b));
+        T_INT(r->status, rows[i].status);
+        T_TEXT(c_header(r, "x-ip"), rows[i].ip);
+        buf_free(&b);
+    }
+    snprintf(line, sizeof line, "X-Real-IP: %s", "10.0.0.1");
+    T_INT(c_ask(NGINX, "GET", HOST, "/ip", P_HEADERS(line))->status, 403); /* twice */
+    T_TEXT(c_header(c_ask(NGINX, "GET", HOST, "/ip", P_HEADERS("X-Forwarded-For: 1.2.3.4")), "x-ip"), "192.0.2.7");
+    T_TEXT(c_header(c_ask(ENVOY, "GET", HOST, "/ip", P_HEADERS("X-Forwarded-For: 1.2.3.4")), "x-ip"), "192.0.2.7");
+}
+
+static void a08_no_exemptions(void)
+{
+    EACH_DIALECT(d) {
+        ROW(d, "probes");
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS("User-Agent: GoogleHC/1.0", "X-Health-Check: 1"))), 401);
+        T_INT(c_status(c_ask(d, "OPTIONS", HOST, "/keyed", P_HEADERS("Origin: x", "Access-Control-Request-Method: GET"))), 401);
+    }
+}
+
+static void a09_identity_is_set_or_removed(void)
+{
+    const char *bare = p_header("X-Api-Key", p_key(NULL));
+    EACH_DIALECT(d) {
+        ROW(d, "forged");
+        struct answer *r = c_ask(d, "GET", HOST, "/keyed", P_HEADERS(key_header, "x-user-id: root", "X-SOLO-PLAN: gold"));
+        T_INT(c_status(r), 200);
+        if (d == DECIDE) {
+            T(slice_find(r->body, S("\"X-User-ID\":\"ann\"")) != SIZE_MAX);
+            T(slice_find(r->body, S("root")) == SIZE_MAX);
+            continue;
+        }
+        T_TEXT(c_header(r, "X-User-ID"), "ann");
+        T_TEXT(c_header(r, "X-Solo-Plan"), "bronze");
+        r = c_ask(d, "GET", HOST, "/keyed", P_HEADERS(bare, "x-user-id: root"));
+        T_INT(r->status, 200);
+        if (d == ENVOY) {
+            T(slice_find(c_header(r, "x-envoy-auth-headers-to-remove"), S("X-User-ID")) != SIZE_MAX);
+            T(slice_find(c_header(r, "x-envoy-auth-headers-to-remove"), S("X-Api-Key")) != SIZE_MAX);
+        } else {
+            T(c_header(r, "X-User-ID").p && c_header(r, "X-User-ID").n == 0);
+            T(c_header(r, "X-Api-Key").p && c_header(r, "X-Api-Key").n == 0);
+        }
+    }
+}
+
+static void a10_values_that_break_a_head(void)
+{
+    const char *bad = p_header("X-Api-Key", p_key(P_HEADERS("username", "ann\r\nX-Admin: 1")));
+    EACH_DIALECT(d) {
+        ROW(d, "crlf");
+        struct answer *r = c_ask(d, "GET", HOST, "/keyed", P_HEADERS(bad));
+        T_INT(c_status(r), 403);
+        T(c_header(r, "x-admin").p == NULL);
+    }
+}
+
+static void a11_to_17_paths(void)
+{
+    static const struct {
+        const char *target;
+        int status; /* 200 allowed; else any denial */
+    } rows[] = {
+        {"/public/x", 200},           {"/public", 200},              {"/public/../admin", 403},
+        {"/public/%2e%2e/admin", 403}, {"/public/..%2fadmin", 403},   {"/public/%2E%2E%2Fadmin", 403},
+        {"/public/..;/admin", 403},   {"/admin;x=1", 403},           {"//admin", 403},
+        {"/./admin", 403},            {"/admin/", 403},              {"/ADMIN", 403},
+        {"/%61dmin", 403},            {"/admin%00", 403},            {"/public\\..\\admin", 403},
+        {"/public%5c..%5cadmin", 403}, {"/public%5C..%5Cadmin", 403}, {"/admin#/public", 403},
+        {"/public#/admin", 403},      {"/admin?/public", 403},       {"/public/%252e%252e/admin", 403},
+        {"/public/%2f", 403},         {"/public/%2F", 403},          {"//admin/x", 403},
+        {"/admin?x=/public/", 403},   {"/public/?x=/admin", 200},    {"/public/x?y=..%2f", 200},
+        {"/x?/public/", 403},         {"/public/%zz", 403},          {"/public/%", 403},
+        {"/public/%0a", 403},         {"/public//x", 403},           {"/public/./x", 403},
+        {"/public/x;jsessionid=1", 403}, {"/public/%3bx", 403},      {"/%70ublic/x", 200},
+        {"/public/%c0%ae%c0%ae/admin", 403}, {"/public/%e2%82%ac", 200},
+    };
+    EACH_DIALECT(d) {
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+            ROW(d, "%s", rows[i].target);
+            int status = c_status(c_ask(d, "GET", HOST, rows[i].target, NULL));
+            if (rows[i].status == 200)
+                T_INT(status, 200);
+            else
+                T(status == 403 || status == 400);
+        }
+    }
+}
+
+static void a12_case_of_escapes(void)
+{
+    EACH_DIALECT(d) {
+        ROW(d, "%%2f");
+        T_TEXT(c_reason(c_ask(d, "GET", HOST, "/public/a%2fb", NULL)), "path_ambiguous");
+        T_TEXT(c_reason(c_ask(d, "GET", HOST, "/public/a%2Fb", NULL)), "path_ambiguous");
+    }
+}
+
+static void a16_exact_rules_see_no_query(void)
+{
+    EACH_DIALECT(d) {
+        ROW(d, "query");
+        T_INT(c_status(c_ask(d, "GET", HOST, "/get?x=1", NULL)), 401);
+        T_INT(c_status(c_ask(d, "GET", HOST, "/get?x=1", P_HEADERS(key_header))), 200);
+        T_INT(c_status(c_ask(d, "GET", HOST, "/get?", P_HEADERS(key_header))), 200);
+    }
+}
+
+static void a17_a19_targets_that_are_none(void)
+{
+    static const char *const targets[] = {"admin", "*", "http://" HOST "/public", "api.example.com:443", "?x", "../x"};
+    for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+        T_ROW("%s", targets[i]);
+        T(c_status(c_ask(FORWARD, "GET", HOST, targets[i], NULL)) != 200);
+        T(c_status(c_ask(DECIDE, "GET", HOST, targets[i], NULL)) != 200);
+    }
+    static const char *const urls[] = {"/public", "https:///public", "ftp://" HOST "/public", "https://" HOST, "://" HOST "/public",
+                                       "https://" HOST "?/public", "https://user@" HOST "/public", "https:/" HOST "/public", "junk"};
+    for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+        struct buf b;
+        T_ROW("%s", urls[i]);
+        buf_init(&b, 0);
+        buf_fmt(&b, "GET /auth/nginx HTTP/1.1\r\nHost: p\r\nX-Original-Method: GET\r\nX-Original-URL: %s\r\n\r\n", urls[i]);
+        T_INT(c_raw(buf_all(&b))->status, 403);
+        buf_free(&b);
+    }
+}
+
+static void a18_hosts(void)
+{
+    static const char *const same[] = {"API.Example.com", "api.example.com.", "api.example.com:443", "API.EXAMPLE.COM.:8443"};
+    static const char *const other[] = {"user@api.example.com", "api.example.com:port", "api.example.com@evil", "evil.com", "api.example.com.evil", "api.example.com..", "a b"};
+    EACH_DIALECT(d) {
+        for (size_t i = 0; i < ARRAY_LEN(same); i++) {
+            ROW(d, "%s", same[i]);
+            T_INT(c_status(c_ask(d, "GET", same[i], "/public", NULL)), 200);
+        }
+        for (size_t i = 0; i < ARRAY_LEN(other); i++) {
+            ROW(d, "%s", other[i]);
+            T(c_status(c_ask(d, "GET", other[i], "/public", NULL)) != 200);
+        }
+    }
+    T(c_ask(FORWARD, "GET", HOST, "/public", P_HEADERS("X-Forwarded-Host: evil.com"))->status == 403);
+    T(c_ask(ENVOY, "GET", HOST, "/public", P_HEADERS("Host: evil.com"))->status == 400);
+}
+
+static void a20_nothing_said_is_denied(void)
+{
+    EACH_DIALECT(d) {
+        ROW(d, "no route");
+        T_TEXT(c_reason(c_ask(d, "GET", HOST, "/unknown", NULL)), "no_route");
+    }
+    T_INT(c_raw(S("GET / HTTP/1.1\r\nHost: p\r\n\r\n"))->status, 404);
+    T_INT(c_raw(S("GET /auth HTTP/1.1\r\nHost: p\r\n\r\n"))->status, 404);
+    T_INT(c_raw(S("GET /auth/nginx/ HTTP/1.1\r\nHost: p\r\n\r\n"))->status, 404);
+    T_INT(c_raw(S("GET /auth/envoyer HTTP/1.1\r\nHost: p\r\n\r\n"))->status, 404);
+}
+
+static void a21_methods(void)
+{
+    EACH_DIALECT(d) {
+        ROW(d, "methods");
+        T_INT(c_status(c_ask(d, "GET", HOST, "/get", P_HEADERS(key_header))), 200);
+        T_TEXT(c_reason(c_ask(d, "POST", HOST, "/get", P_HEADERS(key_header, "X-HTTP-Method-Override: GET"))), "no_route");
+        T_TEXT(c_reason(c_ask(d, "get", HOST, "/get", P_HEADERS(key_header))), "no_route");
+        T_TEXT(c_reason(c_ask(d, "OPTIONS", HOST, "/get", P_HEADERS(key_header))), "no_route");
+        T_INT(c_status(c_ask(d, "HEAD", HOST, "/get", P_HEADERS(key_header))), 403);
+    }
+    T(c_status(c_ask(FORWARD, "GE T", HOST, "/public", NULL)) != 200);
+    T(c_status(c_ask(NGINX, "", HOST, "/public", NULL)) != 200);
+}
+
+static void a22_a23_doubled_headers(void)
+{
+    static char joined[200];
+    snprintf(joined, sizeof joined, "%s,other", key_header);
+    EACH_DIALECT(d) {
+        ROW(d, "two keys");
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS(key_header, "X-Api-Key: other"))), 401);
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS("x-api-key: other", key_header))), 401);
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS(joined))), 401);
+    }
+    T_INT(c_ask(NGINX, "GET", HOST, "/public", P_HEADERS("X-Original-URL: https://" HOST "/public"))->status, 403);
+    T_INT(c_ask(NGINX, "GET", HOST, "/public", P_HEADERS("X-Original-Method: GET"))->status, 403);
+    T_INT(c_ask(FORWARD, "GET", HOST, "/public", P_HEADERS("X-Forwarded-Uri: /public"))->status, 403);
+    T_INT(c_ask(FORWARD, "GET", HOST, "/public", P_HEADERS("X-Forwarded-Method: GET"))->status, 403);
+    T_INT(c_ask(FORWARD, "GET", HOST, "/public", P_HEADERS("X-Forwarded-Proto: http"))->status, 403);
+    T_INT(c_ask(ENVOY, "GET", HOST, "/public", P_HEADERS("X-Postern-Client-IP: 1.2.3.4"))->status, 403);
+}
+
+static void a24_a25_odd_bytes(void)
+{
+    for (int d = ENVOY; d <= FORWARD; d++) {
+        ROW(d, "bytes");
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS("X-Api-Key: \xff\xfe"))), 401);
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS(key_header, "X-Other: \xff\xfe"))), 200);
+    }
+    struct answer *r = c_raw(S("GET /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nX-A: a\0b\r\n\r\n"));
+    T_INT(r->status, 400);
+    T(r->closed);
+    T_INT(c_raw(S("GET /auth/envoy/pub\0lic HTTP/1.1\r\nHost: " HOST "\r\n\r\n"))->status, 400);
+}
+
+static void a54_smuggling(void)
+{
+    static const struct {
+        struct slice bytes;
+        int status;
+    } rows[] = {
+        {SLIT("POST /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400},
+        {SLIT("POST /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"), 400},
+        {SLIT("POST /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nContent-Length: 5, 6\r\n\r\nhello"), 400},
+        {SLIT("POST /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nContent-Length: +5\r\n\r\nhello"), 400},
+        {SLIT("POST /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n"), 400},
+        {SLIT("POST /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), 400},
+        {SLIT("GET /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nX-A: b\r\n c\r\n\r\n"), 400},
+        {SLIT("GET /auth/envoy/public HTTP/1.1\nHost: " HOST "\n\n"), 400},
+        {SLIT("POST /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n"), 400},
+        {SLIT("POST /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"), 400},
+        {SLIT("GET /auth/envoy/public HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), 400},
+        {SLIT("GET /auth/envoy/public HTTP/1.1\r\n\r\n"), 400},
+        {SLIT("GET /auth/envoy/public HTTP/2.0\r\nHost: " HOST "\r\n\r\n"), 505},
+        {SLIT("GET  /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\n\r\n"), 400},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        T_ROW("bytes %zu", i);
+        struct answer *r = c_raw(rows[i].bytes);
+        T_INT(r->status, rows[i].status);
+        T(r->closed);
+    }
+}
+
+/* A body never becomes the next request, with or without a length, even of a GET. */
+static void a54_bodies_are_consumed(void)
+{
+    static const char *const bodies[] = {
+        "GET /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nContent-Length: 60\r\n\r\nGET /auth/envoy/admin HTTP/1.1\r\nHost: api.example.com\r\n\r\nxxx",
+        "POST /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3c\r\nGET /auth/envoy/admin HTTP/1.1\r\nHost: api.example.com\r\n\r\nxxx\r\n0\r\nTrailer: x\r\n\r\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        static struct answer r;
+        struct buf left;
+        int fd = c_connect();
+        T_ROW("body %zu", i);
+        buf_init(&left, 0);
+        c_send(fd, bodies[i], strlen(bodies[i]));
+        c_send(fd, "GET /auth/envoy/keyed HTTP/1.1\r\nHost: " HOST "\r\n\r\n", strlen("GET /auth/envoy/keyed HTTP/1.1\r\nHost: " HOST "\r\n\r\n"));
+        c_read(fd, &r, false, &left);
+        T_INT(r.status, 200);
+        c_read(fd, &r, false, &left);
+        T_INT(r.status, 401);
+        close(fd);
+        buf_free(&left);
+    }
+}
+
+static void a62_a_bad_set_changes_nothing(void)
+{
+    T(!c_use("kind: RouteTabel\n"));
+    EACH_DIALECT(d) {
+        ROW(d, "after a bad load");
+        T_INT(c_status(c_ask(d, "GET", HOST, "/public", NULL)), 200);
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", NULL)), 401);
+    }
+}
+
+int main(void)
+{
+    c_init(true);
+    MUST(c_use(policies));
+    key_header = p_header("X-Api-Key", p_key(P_HEADERS("username", "ann", "usagePlan", "bronze")));
+    T_RUN(a01_strangers_are_not_believed);
+    T_RUN(a02_headers_of_other_dialects_are_not_read);
+    T_RUN(a03_missing_headers_deny);
+    T_RUN(a04_odd_spellings_are_not_read_and_go);
+    T_RUN(a05_other_forwarded_headers_change_nothing);
+    T_RUN(a06_connection_lists_hide_nothing);
+    T_RUN(a07_the_last_hop_is_the_client);
+    T_RUN(a08_no_exemptions);
+    T_RUN(a09_identity_is_set_or_removed);
+    T_RUN(a10_values_that_break_a_head);
+    T_RUN(a11_to_17_paths);
+    T_RUN(a12_case_of_escapes);
+    T_RUN(a16_exact_rules_see_no_query);
+    T_RUN(a17_a19_targets_that_are_none);
+    T_RUN(a18_hosts);
+    T_RUN(a20_nothing_said_is_denied);
+    T_RUN(a21_methods);
+    T_RUN(a22_a23_doubled_headers);
+    T_RUN(a24_a25_odd_bytes);
+    T_RUN(a54_smuggling);
+    T_RUN(a54_bodies_are_consumed);
+    T_RUN(a62_a_bad_set_changes_nothing);
+    c_stop();
+    p_done();
+    return t_done();
+}
