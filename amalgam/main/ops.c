@@ -234,7 +234,7 @@ static enum rc ops_user_switch(struct op_ctx *x, bool disabled)
     struct account u;
     enum rc rc = ops_user_find(x, &u);
     if (rc == RC_OK)
-        rc = account_set_disabled(x->app->store, u.id, disabled, x->now_ms, x->e);
+        rc = account_set_disabled(x->app->store, &x->app->scheme, u.id, disabled, x->now_ms, x->e);
     if (rc != RC_OK)
         return rc;
     audit(x->app->store, x->now_ms, S("cli"), disabled ? "user.disable" : "user.enable", u.id, S(""));

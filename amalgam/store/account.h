@@ -42,9 +42,11 @@ FN enum rc account_count(struct store *st, size_t *n, struct err *e) MUST_CHECK;
 /* Sets the password and ends every session of the account. */
 FN enum rc account_set_password(struct store *st, struct slice id, struct slice password_phc,
                                 int64_t now_ms, struct err *e) MUST_CHECK;
-/* Disabled: sessions end, API keys are refused (their keyspace entries go; enabling puts them back). */
-FN enum rc account_set_disabled(struct store *st, struct slice id, bool disabled, int64_t now_ms,
-                                struct err *e) MUST_CHECK;
+/* Disabled: sessions end, API keys are refused (their keyspace entries go; enabling puts them back), no
+ * new ones are made. RC_IO: the account is disabled, but a key could not be taken away: e says whether it
+ * still works. */
+FN enum rc account_set_disabled(struct store *st, const struct keyrec_scheme *scheme, struct slice id,
+                                bool disabled, int64_t now_ms, struct err *e) MUST_CHECK;
 
 /* Sessions: the id goes into the cookie. Idle and absolute bounds are checked on read. */
 FN enum rc session_create(struct store *st, struct arena *a, struct slice account_id, int64_t now_ms,
@@ -75,7 +77,8 @@ struct account_key_opts {
     struct slice config_id; /* metadata for Gloo */
     int64_t expires_ms;     /* wall; 0: never */
 };
-/* *clear is the key itself: give it to the person once and forget it (wiped with the arena by you). */
+/* RC_IO, RC_NOMEM (store.maxmemory): no key was made.
+ * *clear is the key itself: give it to the person once and forget it (wiped with the arena by you). */
 FN enum rc account_key_create(struct store *st, const struct keyrec_scheme *scheme, struct arena *a,
                               const struct account_key_opts *o, int64_t now_ms,
                               struct account_key *out, struct slice *clear, struct err *e) MUST_CHECK;
@@ -84,6 +87,7 @@ FN enum rc account_key_list(struct store *st, struct arena *a, struct slice acco
                             struct account_key **out, size_t *n, struct err *e) MUST_CHECK;
 FN enum rc account_key_get(struct store *st, struct arena *a, struct slice id, struct account_key *out,
                            struct err *e) MUST_CHECK;
+/* RC_IO: e says whether the key still works. */
 FN enum rc account_key_revoke(struct store *st, const struct keyrec_scheme *scheme, struct slice id,
                               int64_t now_ms, struct err *e) MUST_CHECK;
 

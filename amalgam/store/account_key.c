@@ -6,9 +6,9 @@
  * first, so that a revoked key is refused even if the row could not be written.
  * The clear key exists in the caller's arena only. Tested by tests/unit/store/test_account.c.
  */
-#include "base/clock.h"
 #include "base/rand.h"
 #include "store/account.h"
+#include "store/keys.h"
 #include "wire/cred.h"
 
 #define ACCOUNT_KEY_COLUMNS \
@@ -73,19 +73,42 @@ static enum rc account_key_publish(struct store *st, int db, const struct accoun
     account_key_meta(&rec, S("user-id"), k->account_id);
     account_key_meta(&rec, S("username"), k->email);
     store_enter(st, now_ms);
-    keyrec_put(st, db, &rec, a);
+    enum rc rc = store_make_room(st);
+    if (rc == RC_OK)
+        keyrec_put(st, db, &rec, a);
     uint64_t lsn = store_lsn(st);
     store_leave(st);
-    return store_sync(st, lsn);
+    return rc == RC_OK ? store_sync(st, lsn) : rc;
 }
 
-static enum rc account_key_withdraw(struct store *st, int db, struct slice id, int64_t now_ms)
+/* By the row's hash too: checks read that entry, and the one by id may have been evicted. RC_IO: the
+ * store refuses changes, the key still works, or (*gone) it is refused but may be back after a crash. */
+static enum rc account_key_withdraw(struct store *st, int db, const struct account_key *k, int64_t now_ms,
+                                    bool *gone)
 {
     store_enter(st, now_ms);
-    (void)keyrec_del(st, db, id);
+    *gone = keys_may_change(st);
+    (void)keyrec_del(st, db, k->id);
+    (void)ks_del(st, db, k->hash);
     uint64_t lsn = store_lsn(st);
     store_leave(st);
-    return store_sync(st, lsn);
+    return *gone ? store_sync(st, lsn) : RC_IO;
+}
+
+/* ---- why it could not be done ---- */
+
+static enum rc account_key_unwritten(struct store *st, enum rc rc, struct err *e)
+{
+    const char *why = store_trouble(st);
+    return err_set(e, rc, "the key could not be written: %.380s", why ? why : rc_name(rc));
+}
+
+static enum rc account_key_remains(struct store *st, enum rc rc, bool gone, struct err *e)
+{
+    const char *why = store_trouble(st);
+    if (gone)
+        return err_set(e, rc, "the key is refused from now on, but this could not be written to disk");
+    return err_set(e, rc, "the key still works: %.380s", why ? why : "changes were refused; try again");
 }
 
 /* ---- making ---- */
@@ -114,6 +137,8 @@ enum rc account_key_create(struct store *st, const struct keyrec_scheme *scheme,
     enum rc rc = account_key_check(o, now_ms, e);
     if (rc == RC_OK)
         rc = account_by_id(st, a, o->account_id, &who, e);
+    if (rc == RC_OK && who.disabled)
+        rc = err_at(e, RC_BADINPUT, "user", "the account %.*s is disabled: enable it first", SFMT(who.email));
     if (rc != RC_OK)
         return rc;
     rand_uuid4(uuid);
@@ -131,12 +156,14 @@ enum rc account_key_create(struct store *st, const struct keyrec_scheme *scheme,
     if (rc == RC_CONFLICT)
         return err_at(e, rc, "name", "there is a key named `%.*s` already; choose another name or revoke it",
                       SFMT(out->name));
+    if (rc != RC_OK)
+        return rc;
+    rc = account_key_publish(st, scheme->db, out, a, now_ms);
     if (rc == RC_OK)
-        rc = account_key_publish(st, scheme->db, out, a, now_ms);
-    if (rc != RC_OK && e && !e->text[0])
-        (void)err_set(e, rc, "the key could not be written to disk: %s",
-                      store_trouble(st) ? store_trouble(st) : rc_name(rc));
-    return rc;
+        return RC_OK;
+    /* nobody was given the key: its row must not hold the name, nor come back when the account is enabled */
+    keys_whatever(db_run(store_db(st), NULL, "DELETE FROM api_key WHERE id=?1", "s", out->id));
+    return account_key_unwritten(st, rc, e);
 }
 
 /* ---- reading and revoking ---- */
@@ -166,32 +193,49 @@ enum rc account_key_get(struct store *st, struct arena *a, struct slice id, stru
 enum rc account_key_revoke(struct store *st, const struct keyrec_scheme *scheme, struct slice id, int64_t now_ms,
                            struct err *e)
 {
-    enum rc rc = account_key_withdraw(st, scheme->db, id, now_ms);
+    struct arena a;
+    struct account_key k;
+    bool gone;
+    arena_init(&a, 4096, 0);
+    enum rc rc = account_key_get(st, &a, id, &k, e);
+    if (rc == RC_OK) {
+        rc = account_key_withdraw(st, scheme->db, &k, now_ms, &gone);
+        if (rc != RC_OK)
+            (void)account_key_remains(st, rc, gone, e);
+    }
+    arena_free(&a);
     if (rc != RC_OK)
-        return err_set(e, rc, "the key is refused from now on, but this could not be written to disk");
+        return rc;
     rc = db_run(store_db(st), e, "UPDATE api_key SET revoked_ms=?2 WHERE id=?1 AND revoked_ms=0", "si", id, now_ms);
     return rc == RC_NOTFOUND ? err_at(e, rc, "id", "there is no key with this id that works") : rc;
 }
 
 /* ---- disabling a person takes the keys away, enabling puts them back ---- */
 
-static enum rc account_key_switch_all(struct store *st, struct slice account_id, bool disabled, int64_t now_ms,
-                                      struct err *e)
+static enum rc account_key_switch_all(struct store *st, int db, struct slice account_id, bool disabled,
+                                      int64_t now_ms, struct err *e)
 {
     struct arena a;
+    bool gone;
     arena_init(&a, 16384, 0);
     struct account_key_read x = {.a = &a};
     enum rc rc = db_query(store_db(st), e, account_key_row, &x,
                           ACCOUNT_KEY_COLUMNS "WHERE k.account_id=?1 AND k.revoked_ms=0", "s", account_id);
     rc = rc == RC_NOTFOUND ? RC_OK : rc;
-    for (size_t i = 0; i < x.n && rc == RC_OK; i++)
-        rc = disabled ? account_key_withdraw(st, 0, x.rows[i].id, now_ms)
-                      : account_key_publish(st, 0, &x.rows[i], &a, now_ms);
+    for (size_t i = 0; i < x.n && rc == RC_OK; i++) {
+        rc = disabled ? account_key_withdraw(st, db, &x.rows[i], now_ms, &gone)
+                      : account_key_publish(st, db, &x.rows[i], &a, now_ms);
+        if (rc != RC_OK && disabled)
+            (void)account_key_remains(st, rc, gone, e);
+        else if (rc != RC_OK)
+            (void)account_key_unwritten(st, rc, e);
+    }
     arena_free(&a);
     return rc;
 }
 
-enum rc account_set_disabled(struct store *st, struct slice id, bool disabled, int64_t now_ms, struct err *e)
+enum rc account_set_disabled(struct store *st, const struct keyrec_scheme *scheme, struct slice id, bool disabled,
+                             int64_t now_ms, struct err *e)
 {
     enum rc rc = db_run(store_db(st), e, "UPDATE account SET disabled=?2,updated_ms=?3 WHERE id=?1", "sii", id,
                         (int64_t)disabled, now_ms);
@@ -199,6 +243,6 @@ enum rc account_set_disabled(struct store *st, struct slice id, bool disabled, i
         rc = db_run(store_db(st), e, "DELETE FROM session WHERE account_id=?1", "s", id);
         rc = rc == RC_NOTFOUND ? RC_OK : rc;
     }
-    return rc == RC_OK ? account_key_switch_all(st, id, disabled, now_ms, e) : rc;
+    return rc == RC_OK ? account_key_switch_all(st, scheme->db, id, disabled, now_ms, e) : rc;
 }
 #undef ACCOUNT_KEY_COLUMNS

@@ -1,10 +1,13 @@
 /*
  * test_account.c - people, sessions, one-time links and API keys over a store in memory.
  */
-#include "t.h"
+#include "st.h"
 
+#include "base/log.h"
 #include "store/account.h"
 #include "wire/cred.h"
+
+#include <errno.h>
 
 static struct store *st;
 static struct arena a;
@@ -186,10 +189,10 @@ static void disabling_takes_keys_away_and_enabling_gives_them_back(void)
     (void)new_key(&u, "laptop", &clear, RC_OK);
     (void)new_key_of(&u, "phone", "elsewhere", &other, RC_OK);
     T_INT(session_create(st, &a, u.id, now, &session, &e), RC_OK);
-    T_INT(account_set_disabled(st, u.id, true, now, &e), RC_OK);
+    T_INT(account_set_disabled(st, &scheme, u.id, true, now, &e), RC_OK);
     T_INT(look_up(clear, &rec), RC_NOTFOUND);
     T_INT(session_find(st, &a, session, now, 60000, 60000, &u, &e), RC_NOTFOUND);
-    T_INT(account_set_disabled(st, u.id, false, now, &e), RC_OK);
+    T_INT(account_set_disabled(st, &scheme, u.id, false, now, &e), RC_OK);
     T_INT(look_up(clear, &rec), RC_OK);
     T_TEXT(keyrec_meta(&rec, S("config_id")), "test");
     T_INT(look_up(other, &rec), RC_OK);
@@ -197,8 +200,108 @@ static void disabling_takes_keys_away_and_enabling_gives_them_back(void)
     end();
 }
 
+static void a_disabled_account_gets_no_new_key(void)
+{
+    begin();
+    struct account u = make("ann@example.com", ROLE_DEVELOPER);
+    struct slice clear;
+    struct err e = {0};
+    T_INT(account_set_disabled(st, &scheme, u.id, true, now, &e), RC_OK);
+    (void)new_key(&u, "laptop", &clear, RC_BADINPUT);
+    T_INT(account_set_disabled(st, &scheme, u.id, false, now, &e), RC_OK);
+    (void)new_key(&u, "laptop", &clear, RC_OK);
+    end();
+}
+
+/* Another database of the keyspace than the first. */
+static void disabling_finds_the_keys_of_the_scheme(void)
+{
+    begin();
+    struct account u = make("ann@example.com", ROLE_DEVELOPER);
+    struct slice clear;
+    struct err e = {0};
+    scheme.db = 3;
+    (void)new_key(&u, "laptop", &clear, RC_OK);
+    T_INT(account_set_disabled(st, &scheme, u.id, true, now, &e), RC_OK);
+    store_enter(st, now);
+    T_INT(ks_count(st, 3), 0);
+    store_leave(st);
+    scheme.db = 0;
+    end();
+}
+
+/* Checks read the entry by hash only, so an LRU policy evicts the one by id first. */
+static void revoking_does_not_need_the_entry_by_id(void)
+{
+    begin();
+    struct account u = make("ann@example.com", ROLE_DEVELOPER);
+    struct slice clear;
+    struct keyrec rec;
+    struct err e = {0};
+    struct account_key k = new_key(&u, "laptop", &clear, RC_OK);
+    store_enter(st, now);
+    T(ks_del(st, 0, k.id));
+    store_leave(st);
+    T_INT(account_key_revoke(st, &scheme, k.id, now, &e), RC_OK);
+    T_INT(look_up(clear, &rec), RC_NOTFOUND);
+    end();
+}
+
+/* ---- a log that cannot be written, while SQLite can ---- */
+
+static bool bad_log; /* atomic */
+
+static int bad_sync(int fd)
+{
+    (void)fd;
+    if (!__atomic_load_n(&bad_log, __ATOMIC_SEQ_CST))
+        return 0;
+    errno = EIO;
+    return -1;
+}
+
+static void nothing_is_promised_that_the_log_refuses(void)
+{
+    struct os_calls real = *os(), calls = real;
+    struct slice clear, unused;
+    struct keyrec rec;
+    struct err e = {0};
+    const char *dir = st_dir_make();
+    log_init(LOG_SILENT, false);
+    calls.fsync = calls.fdatasync = bad_sync;
+    os_replace(&calls);
+    arena_init(&a, 65536, 0);
+    hmac_key_init(&scheme.hmac, S("a secret key of the test"));
+    st = st_disk(dir, STORE_EVERYSEC);
+    struct account u = make("ann@example.com", ROLE_DEVELOPER);
+    struct account_key k = new_key(&u, "laptop", &clear, RC_OK);
+    __atomic_store_n(&bad_log, true, __ATOMIC_SEQ_CST);
+    store_enter(st, now);
+    ks_set(st, 0, S("a"), S("1"), 0);
+    uint64_t lsn = store_lsn(st);
+    store_leave(st);
+    T_INT(store_sync(st, lsn), RC_IO);
+    (void)new_key(&u, "phone", &unused, RC_IO);
+    T_INT(account_key_revoke(st, &scheme, k.id, now, &e), RC_IO);
+    T(strstr(e.text, "still works") != NULL);
+    T_INT(look_up(clear, &rec), RC_OK);
+    T_INT(account_set_disabled(st, &scheme, u.id, true, now, &e), RC_IO);
+    T(strstr(e.text, "still works") != NULL);
+    struct account_key *rows;
+    size_t n = 0;
+    T_INT(account_key_list(st, &a, u.id, &rows, &n, &e), RC_OK);
+    T_INT(n, 1); /* the phone's is not listed */
+    T_INT(rows[0].revoked_ms, 0);
+    store_close(st);
+    arena_free(&a);
+    __atomic_store_n(&bad_log, false, __ATOMIC_SEQ_CST);
+    os_replace(&real);
+    st_dir_remove(dir);
+}
+
 int main(void)
 {
+    st_seed();
     T_RUN(email_is_folded_and_unique);
     T_RUN(bad_emails_are_refused);
     T_RUN(session_lives_and_ends);
@@ -206,5 +309,9 @@ int main(void)
     T_RUN(key_is_in_the_keyspace_in_gloos_form);
     T_RUN(key_names_are_unique_until_revoked);
     T_RUN(disabling_takes_keys_away_and_enabling_gives_them_back);
+    T_RUN(a_disabled_account_gets_no_new_key);
+    T_RUN(disabling_finds_the_keys_of_the_scheme);
+    T_RUN(revoking_does_not_need_the_entry_by_id);
+    T_RUN(nothing_is_promised_that_the_log_refuses);
     return t_done();
 }
