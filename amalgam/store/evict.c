@@ -3,13 +3,12 @@
  *
  * store_make_room is called before a command that may grow memory. Each eviction looks at two dozen
  * random keys per database that has any (with an expiry only, for volatile-*); the worst by the policy's
- * score are kept in a pool of 16 from one eviction to the next, the worst of the pool goes. The 24 bits of an entry are seconds since last use, or for LFU 16 bits of minutes
- * and an 8-bit logarithmic counter that decays by one a minute (Redis: lfu-log-factor 10, decay 1).
+ * score are kept in a pool of 16 from one eviction to the next, the worst of the pool goes. The 24 bits of
+ * an entry are seconds since last use, or for LFU 16 bits of minutes and an 8-bit logarithmic counter that
+ * decays by one a minute (Redis: lfu-log-factor 10, decay 1).
  * Threads: under the store's lock. Tested by tests/unit/store/test_evict.c.
  */
-#include "base/clock.h"
 #include "store/keys.h"
-#include "store/wal.h"
 
 enum { EVICT_BUCKETS = 5, EVICT_GROUPS = 2, LFU_INIT = 5, LFU_LOG_FACTOR = 10 };
 

@@ -13,7 +13,7 @@
 
 bool keys_may_change(struct store *st)
 {
-    return st->loading || LIKELY(!st->wal || !wal_refuses(st->wal));
+    return st->loading || LIKELY(!st->refused);
 }
 
 void keys_log(struct store *st, const struct effect *e)

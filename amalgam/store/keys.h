@@ -37,7 +37,7 @@ struct store {
     int64_t now_ms;
     uint32_t lru_clock; /* seconds, 24 bits */
     bool loading;       /* replay: no expiry, no effects, no watchers */
-    bool refused;       /* changes were refused already when the lock was taken */
+    bool refused;       /* changes are refused: asked once, when the lock is taken, so that a batch is all or nothing */
     bool lazy_expire;   /* store_cron leaves keys that are due alone */
     struct ksdb db[STORE_DBS];
     size_t value_bytes, peak_bytes; /* entries and values; tables count themselves */
@@ -63,7 +63,7 @@ struct store {
     int lock_fd;
 };
 
-/* False when the store refuses changes (store_trouble). */
+/* False when the store refused changes (store_trouble) when it was entered. */
 FN bool keys_may_change(struct store *st);
 /* The slot of a living key; an expired one is removed here. */
 FN struct entry **keys_slot(struct store *st, int db, struct slice key, uint64_t hash);

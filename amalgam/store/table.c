@@ -260,7 +260,7 @@ static void table_merge(struct table *t)
         t->low /= 2;
     t->n--;
     uint64_t to = from - t->low;
-    uint32_t cf = (uint32_t)(from / CHUNK_BUCKETS), ct = (uint32_t)(to / CHUNK_BUCKETS);
+    uint32_t cf = (uint32_t)(from / CHUNK_BUCKETS);
     struct bucket *src = table_bucket(t, from), *dst = table_bucket(t, to);
     for (struct bucket *b = src; b; b = bucket_next(b))
         for (unsigned m = b->flags & BUCKET_USED; m; m &= m - 1) {
@@ -273,7 +273,6 @@ static void table_merge(struct table *t)
         if (due != INT64_MAX)
             table_note_expire(t, to, due); /* to is its own index: low bits below n */
     }
-    (void)ct;
     table_drop_bucket(t, from);
 }
 

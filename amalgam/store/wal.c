@@ -141,7 +141,7 @@ void wal_append(struct wal *w, const struct effect *e)
     struct buf *b = &w->fill;
     size_t before = b->n;
     if (UNLIKELY(wal_health(w) == WAL_DEAD))
-        return; /* an expired key: gone from memory, and found expired after the restart */
+        return; /* an expired key, or the rest of a batch: as lost as what is in the buffer, never durable */
     if (w->open_at == WAL_NOTHING)
         wal_open_record(w);
     effect_write(b, e);
@@ -378,39 +378,50 @@ static bool wal_preallocate(struct wal *w, size_t n)
     return true;
 }
 
-static size_t wal_record_bytes(const char *p)
+static uint32_t wal_record_word(const char *p)
 {
     uint32_t n;
     memcpy(&n, p, 4);
-    return (n & ~WAL_MORE) + (size_t)WAL_RECORD_HEAD;
+    return n;
+}
+
+static size_t wal_record_bytes(const char *p)
+{
+    return (wal_record_word(p) & ~WAL_MORE) + (size_t)WAL_RECORD_HEAD;
+}
+
+static bool wal_record_more(const char *p)
+{
+    return (wal_record_word(p) & WAL_MORE) != 0;
 }
 
 static void wal_checksums(char *p, size_t n)
 {
     for (size_t at = 0; at < n;) {
         size_t bytes = wal_record_bytes(p + at);
-        uint32_t head, crc;
-        memcpy(&head, p + at, 4);
-        crc = crc32c(0, &head, 4);
-        crc = crc32c(crc, p + at + 8, bytes - 8);
+        uint32_t crc = crc32c(crc32c(0, p + at, 4), p + at + 8, bytes - 8);
         memcpy(p + at + 4, &crc, 4);
         at += bytes;
     }
 }
 
-/* How many bytes of whole records still fit into the segment; at least one record in an empty one. */
+/* How many bytes of whole transactions still fit into the segment; at least one in an empty segment. A
+ * segment never ends inside a transaction: what is written (and durable, and applied) is whole. */
 static size_t wal_run(const struct wal *w)
 {
     const char *p = w->flush.p + w->flush.at;
-    size_t n = w->flush.n - w->flush.at, run = 0;
+    size_t n = w->flush.n - w->flush.at, whole = 0;
     uint64_t used = (uint64_t)w->seg_at;
-    while (run < n) {
-        size_t bytes = wal_record_bytes(p + run);
-        if (used + run + bytes > w->o.segment_bytes && used + run > WAL_HEAD)
+    for (size_t at = 0; at < n;) {
+        bool more = wal_record_more(p + at);
+        at += wal_record_bytes(p + at);
+        if (more)
+            continue;
+        if (used + at > w->o.segment_bytes && used + whole > WAL_HEAD)
             break;
-        run += bytes;
+        whole = at;
     }
-    return run;
+    return whole;
 }
 
 static bool wal_write_some(struct wal *w)
@@ -431,7 +442,7 @@ static bool wal_write_some(struct wal *w)
     w->seg_at += done;
     w->run_left -= (size_t)done;
     b->at += (size_t)done;
-    if (w->run_left == 0) /* whole records only: a reader never meets half of one */
+    if (w->run_left == 0) /* whole transactions only: a reader never meets half of one */
         __atomic_store_n(&w->written, w->seg_first + (uint64_t)(w->seg_at - WAL_HEAD), __ATOMIC_RELEASE);
     return true;
 }

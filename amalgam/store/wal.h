@@ -6,7 +6,8 @@
  * Record: length and flag 4, CRC-32C 4 (over LSN and payload), LSN 8, payload (effects, effect.h).
  * One record holds what one store_enter .. store_leave changed, so that it is replayed whole; a longer
  * one is cut at 64 KiB, and inside an atomic bracket the pieces carry WAL_MORE: replay ignores a tail
- * whose last piece is missing.
+ * whose last piece is missing. A segment never ends inside a transaction, so written and durable
+ * positions, and what the applier does, are always whole transactions.
  *
  * Two buffers: effects go to one under the store's lock; the log thread swaps them, writes, syncs
  * as the mode asks, publishes. A failed sync or write is for ever (the kernel may have dropped the

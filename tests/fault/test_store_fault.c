@@ -235,6 +235,33 @@ static void a_full_disk_heals(void)
     store_close(st);
 }
 
+/* The log fails while somebody is inside: what was allowed at the beginning of the batch is done, not dropped. */
+static void a_batch_is_all_or_nothing(void)
+{
+    st_dir_clear(dir);
+    struct store *st = st_disk(dir, STORE_NO);
+    __atomic_store_n(&slow, true, __ATOMIC_SEQ_CST);
+    set(st, "a", "1"); /* the log's thread is in its write, or will be */
+    clock_sleep_ms(100);
+    store_enter(st, st_now);
+    T_INT(store_make_room(st), RC_OK);
+    __atomic_store_n(&no_space, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slow, false, __ATOMIC_SEQ_CST);
+    wait_for(st, true);
+    ks_set(st, 0, sl("b"), sl("2"), 0);
+    T_GET(st, 0, "b", "2");
+    store_leave(st);
+    store_enter(st, st_now);
+    T_INT(store_make_room(st), RC_IO);
+    store_leave(st);
+    __atomic_store_n(&no_space, false, __ATOMIC_SEQ_CST);
+    wait_for(st, false);
+    store_close(st);
+    st = st_disk(dir, STORE_NO);
+    T_VALUE(st, "b", "2");
+    store_close(st);
+}
+
 /* The log needs a file when a segment is full, and just then there is none. */
 static void missing_files_heal(void)
 {
@@ -349,6 +376,7 @@ int main(void)
     T_RUN(short_write);
     T_RUN(eio_for_ever);
     T_RUN(a_full_disk_heals);
+    T_RUN(a_batch_is_all_or_nothing);
     T_RUN(missing_files_heal);
     T_RUN(a_failed_sync_does_not_heal);
     T_RUN(a_slow_disk_holds_writers);

@@ -3,8 +3,12 @@
  * longer than a record, a tail of zeroes, a missing segment.
  */
 #include "st.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
 
 enum { BATCHES = 6 };
 static char dir[220], log_dir[240], cut_dir[240]; /* of a store; its log; a log to be damaged */
@@ -290,6 +294,46 @@ static void a_missing_segment_is_told(void)
     T(strstr(e.text, "missing") != NULL);
 }
 
+static bool no_files; /* atomic: the log cannot have another segment */
+static int (*real_open)(const char *path, int flags, unsigned mode);
+
+static int no_open(const char *path, int flags, unsigned mode)
+{
+    bool refused = __atomic_load_n(&no_files, __ATOMIC_SEQ_CST) && flags & O_CREAT;
+    errno = EMFILE;
+    return refused ? -1 : real_open(path, flags, mode);
+}
+
+/* A transaction longer than a segment, and no file for the next one: neither the log nor SQLite keeps half. */
+static void a_segment_never_ends_inside_a_transaction(void)
+{
+    char key[32], big[3000];
+    memset(big, 'x', sizeof big);
+    st_dir_clear(dir);
+    struct store *st = open_small_segments();
+    __atomic_store_n(&no_files, true, __ATOMIC_SEQ_CST);
+    store_enter(st, st_now);
+    ks_atomic_begin(st);
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof key, "t:%d", i);
+        ks_set(st, 0, sl(key), slice_of(big, sizeof big), 0);
+    }
+    ks_atomic_end(st);
+    uint64_t lsn = store_lsn(st);
+    store_leave(st);
+    for (int i = 0; i < 1000 && applier_lsn(st->applier) == 0; i++) /* it does what the log made durable */
+        clock_sleep_ms(10);
+    T_INT(store_durable_lsn(st), lsn);
+    T_INT(applier_lsn(st->applier), lsn);
+    store_close(st);
+    __atomic_store_n(&no_files, false, __ATOMIC_SEQ_CST);
+    st = open_small_segments();
+    store_enter(st, st_now);
+    T_INT(ks_count(st, 0), 100);
+    store_leave(st);
+    store_close(st);
+}
+
 static int no_sync(int fd)
 {
     (void)fd;
@@ -300,6 +344,8 @@ int main(void)
 {
     struct os_calls calls = *os(); /* nobody pulls the plug here: thousands of syncs take minutes */
     calls.fsync = calls.fdatasync = no_sync;
+    real_open = calls.open;
+    calls.open = no_open;
     os_replace(&calls);
     scratch = st_memory();
     snprintf(dir, sizeof dir, "%s", st_dir_make());
@@ -314,6 +360,7 @@ int main(void)
     T_RUN(old_records_behind_are_not_read);
     T_RUN(long_transactions_are_whole);
     T_RUN(segments_follow_each_other);
+    T_RUN(a_segment_never_ends_inside_a_transaction);
     T_RUN(a_missing_segment_is_told);
     mem_free(image);
     store_close(scratch);
