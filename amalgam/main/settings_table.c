@@ -78,7 +78,7 @@ static const struct setting_row settings_rows[SET_COUNT] = {
      "Most open connections on the redis port."},
     {SET_REDIS_IDLE, "redis.idle_timeout", NULL, KIND_DURATION, "0", 0, 365 * DAY, NULL,
      "An idle client is closed after this time. 0: never."},
-    {SET_REDIS_BULK_MAX, "redis.bulk_max", NULL, KIND_BYTES, "512mb", KIB, (int64_t)4096 * MIB, NULL,
+    {SET_REDIS_BULK_MAX, "redis.bulk_max", NULL, KIND_BYTES, "512mb", KIB, 512 * MIB, NULL,
      "Largest argument of a command."},
     {SET_REDIS_INLINE_MAX, "redis.inline_max", NULL, KIND_BYTES, "64kb", KIB, 64 * MIB, NULL,
      "Longest inline command."},

@@ -1,7 +1,7 @@
 /*
  * cmd_acl.c - ACL for the one user that there is: who am I, which categories, what may I.
  *
- * A later issue brings users and rules; the categories of commands come from the table already.
+ * The categories of commands come from the table.
  * Inside the store's lock. Tested by test_resp_commands.c.
  */
 #include "base/rand.h"

@@ -318,7 +318,7 @@ void cmd_client_unpause(struct resp_client *c)
     reply_ok(c);
 }
 
-/* Nothing blocks yet: a wall for BLPOP and its kin. */
+/* No command blocks, so nobody is ever woken: 0. */
 void cmd_client_unblock(struct resp_client *c)
 {
     int64_t id;

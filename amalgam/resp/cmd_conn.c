@@ -231,7 +231,6 @@ void cmd_cluster_off(struct resp_client *c)
     reply_err(c, "ERR This instance has cluster support disabled");
 }
 
-/* A wall: a later issue makes this a one-node cluster. */
 void cmd_cluster(struct resp_client *c)
 {
     cmd_cluster_off(c);

@@ -9,7 +9,6 @@
 #include "base/rand.h"
 #include "resp/resp_int.h"
 #include <math.h>
-#include <stdlib.h>
 
 void cmd_hset(struct resp_client *c)
 {
@@ -195,17 +194,6 @@ void cmd_hincrby(struct resp_client *c)
         reply_int(c, by);
 }
 
-static bool cmd_hash_is_float(struct slice s, long double *out)
-{
-    char text[256], *end;
-    if (s.n == 0 || s.n >= sizeof text || memchr(s.p, 0, s.n) != NULL || s.p[0] == ' ')
-        return false;
-    memcpy(text, s.p, s.n);
-    text[s.n] = 0;
-    *out = strtold(text, &end);
-    return end == text + s.n && !isnan(*out);
-}
-
 void cmd_hincrbyfloat(struct resp_client *c)
 {
     long double by, old = 0;
@@ -220,7 +208,7 @@ void cmd_hincrbyfloat(struct resp_client *c)
     }
     if (!cmd_hash_field(c, &value, &found))
         return;
-    if (found && !cmd_hash_is_float(value, &old)) {
+    if (found && !text_float(value, &old)) {
         reply_err(c, "ERR hash value is not a float");
         return;
     }

@@ -184,7 +184,6 @@ void cmd_flushall(struct resp_client *c)
 /* ---- walks ---- */
 
 struct cmd_keys_walk {
-    struct resp_client *c;
     struct resp_gather g;
     const struct resp_scan *scan;
 };
@@ -197,9 +196,6 @@ static bool cmd_keys_is_type(const struct entry *e, struct slice type)
 static void cmd_keys_each(void *ctx, struct entry *e)
 {
     struct cmd_keys_walk *w = ctx;
-    int64_t expire_ms = ks_expire_ms(e);
-    if (expire_ms != 0 && expire_ms <= store_now_ms(w->c->st))
-        return;
     if (w->scan->has_match && !glob_match(w->scan->match, ks_key(e), false))
         return;
     if (w->scan->has_type && !cmd_keys_is_type(e, w->scan->type))
@@ -212,7 +208,7 @@ void cmd_scan(struct resp_client *c)
     struct resp_scan s;
     if (!arg_scan(c, 1, true, &s))
         return;
-    struct cmd_keys_walk w = {c, gather_begin(c), &s};
+    struct cmd_keys_walk w = {gather_begin(c), &s};
     uint64_t next = ks_scan(c->st, c->db, s.cursor, s.count, cmd_keys_each, &w);
     char text[24];
     reply_array(c, 2);
@@ -223,7 +219,7 @@ void cmd_scan(struct resp_client *c)
 void cmd_keys(struct resp_client *c)
 {
     struct resp_scan s = {.match = c->argv[1], .has_match = !slice_eq(c->argv[1], S("*"))};
-    struct cmd_keys_walk w = {c, gather_begin(c), &s};
+    struct cmd_keys_walk w = {gather_begin(c), &s};
     uint64_t at = 0;
     do
         at = ks_scan(c->st, c->db, at, 1000, cmd_keys_each, &w);

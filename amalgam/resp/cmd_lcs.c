@@ -37,12 +37,11 @@ struct cmd_lcs_run { /* matching ranges, growing towards the front; empty when n
     size_t a, b, n;
 };
 
-static void cmd_lcs_match(struct resp_client *c, const struct cmd_lcs *l, struct resp_gather *g,
+static void cmd_lcs_match(const struct cmd_lcs *l, struct resp_gather *g,
                           const struct cmd_lcs_run *r)
 {
     if (r->n == 0 || (l->min_len > 0 && (int64_t)r->n < l->min_len))
         return;
-    (void)c;
     resp_array(g->b, l->with_len ? 3 : 2);
     resp_array(g->b, 2);
     resp_int(g->b, (int64_t)r->a);
@@ -57,8 +56,7 @@ static void cmd_lcs_match(struct resp_client *c, const struct cmd_lcs *l, struct
 
 /* From the end to the front: matches go to g, the subsequence itself into text (its length known).
  */
-static void cmd_lcs_walk(struct resp_client *c, const struct cmd_lcs *l, struct resp_gather *g,
-                         char *text, size_t n)
+static void cmd_lcs_walk(const struct cmd_lcs *l, struct resp_gather *g, char *text, size_t n)
 {
     struct cmd_lcs_run run = {0};
     size_t i = l->a.n, j = l->b.n;
@@ -67,7 +65,7 @@ static void cmd_lcs_walk(struct resp_client *c, const struct cmd_lcs *l, struct 
             if (text != NULL)
                 text[--n] = l->a.p[i - 1];
             if (run.n > 0 && !(run.a == i && run.b == j)) {
-                cmd_lcs_match(c, l, g, &run);
+                cmd_lcs_match(l, g, &run);
                 run.n = 0;
             }
             run = (struct cmd_lcs_run){i - 1, j - 1, run.n + 1};
@@ -79,7 +77,7 @@ static void cmd_lcs_walk(struct resp_client *c, const struct cmd_lcs *l, struct 
             j--;
         }
     }
-    cmd_lcs_match(c, l, g, &run);
+    cmd_lcs_match(l, g, &run);
 }
 
 static bool cmd_lcs_value(struct resp_client *c, struct slice key, struct slice *out, char *tmp)
@@ -136,7 +134,7 @@ void cmd_lcs(struct resp_client *c)
     size_t n = *cmd_lcs_cell(&l, l.a.n, l.b.n);
     struct resp_gather g = gather_begin(c);
     if (l.idx) {
-        cmd_lcs_walk(c, &l, &g, NULL, 0);
+        cmd_lcs_walk(&l, &g, NULL, 0);
         reply_map(c, 2);
         reply_bulk(c, S("matches"));
         gather_end(c, &g);
@@ -146,7 +144,7 @@ void cmd_lcs(struct resp_client *c)
         reply_int(c, (int64_t)n);
     } else {
         char *text = mem_alloc(n + 1);
-        cmd_lcs_walk(c, &l, &g, text, n);
+        cmd_lcs_walk(&l, &g, text, n);
         reply_bulk(c, slice_of(text, n));
         mem_free(text);
     }

@@ -320,13 +320,32 @@ static void cmd_pubsub_count_client(const struct resp_client *c, struct map *pat
         (void)map_put(patterns, s->ks.channel, s);
 }
 
-/* Different patterns, not subscriptions. */
-void cmd_pubsub_numpat(struct resp_client *c)
+size_t pubsub_patterns(const struct resp_server *s)
 {
     struct map patterns;
     map_init(&patterns);
-    for (const struct resp_client *w = c->srv->clients; w != NULL; w = w->next)
-        cmd_pubsub_count_client(w, &patterns);
-    reply_int(c, (int64_t)patterns.n);
+    for (const struct resp_client *c = s->clients; c != NULL; c = c->next)
+        cmd_pubsub_count_client(c, &patterns);
+    size_t n = patterns.n;
     map_free(&patterns);
+    return n;
+}
+
+void cmd_pubsub_numpat(struct resp_client *c)
+{
+    reply_int(c, (int64_t)pubsub_patterns(c->srv));
+}
+
+static void cmd_pubsub_count_channel(void *ctx, struct slice channel, size_t subscribers)
+{
+    (void)channel;
+    (void)subscribers;
+    ++*(size_t *)ctx;
+}
+
+size_t pubsub_channels(const struct resp_server *s)
+{
+    size_t n = 0;
+    ks_channels(s->st, cmd_pubsub_count_channel, &n);
+    return n;
 }

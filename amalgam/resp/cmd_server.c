@@ -203,7 +203,7 @@ void cmd_memory_purge(struct resp_client *c)
     reply_ok(c);
 }
 
-/* ---- walls: modules and functions ---- */
+/* ---- modules and functions: there are none ---- */
 
 void cmd_module_list(struct resp_client *c)
 {

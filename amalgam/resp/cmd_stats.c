@@ -159,7 +159,7 @@ static void cmd_stats_stats(struct cmd_stats *i)
     buf_fmt(i->o,
             "keyspace_misses:%llu\r\npubsub_channels:%zu\r\npubsub_patterns:%zu\r\n"
             "pubsubshard_channels:%zu\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\n",
-            (unsigned long long)i->st.misses, i->s->pubsub_n, ks_patterns(s->st), s->shards.n);
+            (unsigned long long)i->st.misses, pubsub_channels(s), pubsub_patterns(s), s->shards.n);
     buf_fmt(i->o,
             "tracking_total_keys:0\r\nunexpected_error_replies:0\r\ntotal_error_replies:%llu\r\n"
             "acl_access_denied_auth:0\r\n",

@@ -30,7 +30,7 @@ static const struct config_row config_table_rows[] = {
     {"slowlog-log-slower-than", NULL, CFG_INT, "10000", -1, INT64_MAX, NULL, 0, CFG_SLOW_US},
     {"slowlog-max-len", NULL, CFG_INT, "128", 0, INT64_MAX, NULL, 0, CFG_SLOW_MAX},
     {"latency-monitor-threshold", NULL, CFG_INT, "0", 0, INT64_MAX, NULL, 0, CFG_LATENCY},
-    {"proto-max-bulk-len", NULL, CFG_MEMORY, "536870912", 1024, (int64_t)4 << 30, NULL, 0, CFG_BULK_MAX},
+    {"proto-max-bulk-len", NULL, CFG_MEMORY, "536870912", 1024, 512 << 20, NULL, 0, CFG_BULK_MAX},
     {"protected-mode", NULL, CFG_BOOL, "yes", 0, 0, NULL, 0, CFG_OWN_VALUE},
     {"client-output-buffer-limit", NULL, CFG_LIMITS,
      "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", 0, 0, NULL, 0,

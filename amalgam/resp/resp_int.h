@@ -232,7 +232,7 @@ struct resp_server {
     struct resp_thread *inside; /* which of our threads holds the lock, if one does */
     struct buf letter;          /* a message being written */
     struct resp_client *clients;
-    size_t clients_n, monitors_n, paused_n, pubsub_n, watching_n;
+    size_t clients_n, monitors_n, paused_n, pubsub_n, watching_n; /* of clients */
     int64_t pause_until_ms;
     bool pause_all;
     struct map shards;     /* channel -> first resp_sub */
@@ -401,6 +401,9 @@ FN void txn_unwatch(struct resp_client *c);
 FN void txn_queue(struct resp_client *c, const struct resp_row *row);
 FN void pubsub_drop(struct resp_client *c, int kind); /* all subscriptions, without replies */
 FN size_t pubsub_count(const struct resp_client *c);
+FN size_t pubsub_channels(const struct resp_server *s); /* that somebody listens to */
+FN size_t pubsub_patterns(const struct resp_server *s); /* different ones, not subscriptions */
+FN bool text_float(struct slice s, long double *out);   /* arg_float without an answer */
 FN bool resp_login(struct resp_client *c, struct slice user, struct slice password);
 FN bool resp_set_text(struct resp_client *c, struct slice *to, struct slice s, const char *what);
 FN struct slice resp_user(const struct resp_server *s);

@@ -101,18 +101,22 @@ bool arg_db(struct resp_client *c, struct slice s, int *out, const char *not_int
 }
 
 /* As Redis: long double, no spaces at either end, no hexadecimal surprises beyond strtold's. */
+bool text_float(struct slice s, long double *out)
+{
+    char text[400], *end;
+    if (s.n == 0 || s.n >= sizeof text || memchr(s.p, 0, s.n) != NULL || s.p[0] == ' ' ||
+        (s.p[0] >= '\t' && s.p[0] <= '\r'))
+        return false;
+    memcpy(text, s.p, s.n);
+    text[s.n] = 0;
+    *out = strtold(text, &end);
+    return end == text + s.n && !isnan(*out);
+}
+
 bool arg_float(struct resp_client *c, struct slice s, long double *out)
 {
-    char text[400];
-    if (s.n > 0 && s.n < sizeof text && memchr(s.p, 0, s.n) == NULL &&
-        !(s.p[0] == ' ' || (s.p[0] >= '\t' && s.p[0] <= '\r'))) {
-        memcpy(text, s.p, s.n);
-        text[s.n] = 0;
-        char *end;
-        *out = strtold(text, &end);
-        if (end == text + s.n && !isnan(*out))
-            return true;
-    }
+    if (text_float(s, out))
+        return true;
     reply_err(c, "ERR value is not a valid float");
     return false;
 }

@@ -198,7 +198,7 @@ void entry_free(struct entry *e)
     mem_free(e);
 }
 
-/* A type that is served later is one more line here and one more file. */
+/* A new type is one more line here and one more file. */
 const struct vtype_row *vtype_row(enum vtype t)
 {
     static const struct vtype_row none = {0}, string = {.name = "string"};

@@ -13,7 +13,7 @@ enum { PUB_HEADS_MIN = 64 };
 
 struct pub {
     struct ks_sub **head;
-    size_t heads, exact, patterns_n;
+    size_t heads, exact;
     struct ks_sub *patterns;
     uint32_t notify; /* bits by the rows of pub_letters */
     char notify_text[24];
@@ -69,7 +69,6 @@ void ks_subscribe(struct store *st, struct ks_sub *s)
         if (s->next)
             s->next->prev = s;
         p->patterns = s;
-        p->patterns_n++;
         return;
     }
     if (p->exact >= p->heads)
@@ -90,10 +89,7 @@ void ks_unsubscribe(struct store *st, struct ks_sub *s)
     else
         p->head[table_hash(s->channel) % p->heads] = s->next;
     s->next = s->prev = NULL;
-    if (s->is_pattern)
-        p->patterns_n--;
-    else
-        p->exact--;
+    p->exact -= !s->is_pattern;
 }
 
 size_t ks_publish(struct store *st, struct slice channel, struct slice message)
@@ -130,11 +126,6 @@ void ks_channels(struct store *st, void (*each)(void *ctx, struct slice channel,
             each(ctx, s->channel, n);
         }
     }
-}
-
-size_t ks_patterns(const struct store *st)
-{
-    return st->pub->patterns_n;
 }
 
 /* ---- notify-keyspace-events ---- */

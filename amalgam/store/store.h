@@ -174,7 +174,6 @@ FN void ks_unsubscribe(struct store *st, struct ks_sub *s);
 FN size_t ks_publish(struct store *st, struct slice channel, struct slice message); /* receivers */
 FN void ks_channels(struct store *st, void (*each)(void *ctx, struct slice channel, size_t subscribers),
                     void *ctx); /* exact ones */
-FN size_t ks_patterns(const struct store *st);
 /* notify-keyspace-events, Redis' letters. RC_BADINPUT on an unknown one. */
 FN enum rc store_set_notify(struct store *st, struct slice flags) MUST_CHECK;
 FN struct slice store_notify(const struct store *st);

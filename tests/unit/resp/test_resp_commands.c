@@ -263,6 +263,7 @@ static void subscriptions(void)
     T(r_ask(fd, "PUBSUB NUMSUB a", "*2|$1|a|:1|"));
     T(r_ask(fd, "PUBSUB SHARDNUMSUB s", "*2|$1|s|:1|"));
     T(r_ask(fd, "PUBSUB NUMPAT", ":1|"));
+    T(r_has(fd, "INFO stats", "pubsub_channels:2\r\npubsub_patterns:1\r\npubsubshard_channels:1\r\n"));
     T(r_ask(fd, "PUBSUB SHARDCHANNELS", "*1|$1|s|"));
     T(r_ask(other, "UNSUBSCRIBE a", "*3|$11|unsubscribe|$1|a|:2|"));
     T(r_ask(other, "PUNSUBSCRIBE", "*3|$12|punsubscribe|$2|a*|:1|"));

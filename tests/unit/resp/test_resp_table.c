@@ -97,6 +97,8 @@ static void settings_are_checked(void)
                 {"protected-mode", "YES", "yes"},        {"protected-mode", "1", NULL},
                 {"maxmemory-clients", "50%", "50%"},     {"maxmemory-clients", "101%", NULL},
                 {"maxmemory", "99999999999999999999gb", NULL},
+                {"proto-max-bulk-len", "512mb", "536870912"}, /* what the store and its log can hold */
+                {"proto-max-bulk-len", "513mb", NULL},
                 {"client-output-buffer-limit", "pubsub 1mb 0 0",
                  "normal 0 0 0 slave 0 0 0 pubsub 1048576 0 0"},
                 {"client-output-buffer-limit", "pubsub 1mb", NULL},

@@ -116,7 +116,6 @@ static void publishes(void)
     T_INT(ks_publish(st, sl("news"), sl("1")), 3);
     T_INT(ks_publish(st, sl("nows"), sl("2")), 1);
     T_INT(ks_publish(st, sl("other"), sl("3")), 0);
-    T_INT(ks_patterns(st), 1);
     channels_n = channels_subs = 0;
     ks_channels(st, channel, NULL);
     T(channels_n == 1 && channels_subs == 2);
