@@ -158,6 +158,8 @@ FN socklen_t net_addr_sockaddr(const struct net_addr *a, struct sockaddr_storage
 FN void net_buf_take(struct reactor *r, struct buf *b);
 FN void net_buf_give(struct reactor *r, struct buf *b);
 
+FN void reactor_settle(struct reactor *r); /* after its loop ended: nothing is under way any more */
+
 /* timer.c */
 FN int64_t timer_next_ms(const struct reactor *r); /* monotonic; INT64_MAX: never */
 FN bool timer_run(struct reactor *r);

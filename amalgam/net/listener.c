@@ -406,6 +406,25 @@ static void listener_defaults(struct listener_opts *o)
         o->handshake_ms = NET_HANDSHAKE_MS;
 }
 
+static void listener_remove_file(const struct listener *l)
+{
+    struct stat st;
+    if (l->file_ino != 0 && lstat(l->o.addr.path, &st) == 0 && st.st_dev == l->file_dev &&
+        st.st_ino == l->file_ino)
+        (void)unlink(l->o.addr.path);
+}
+
+static void listener_free(struct listener *l)
+{
+    for (size_t i = 0; i < l->ends_n; i++) {
+        listener_close_end(&l->ends[i]);
+        listener_leave(&l->ends[i]);
+    }
+    listener_remove_file(l);
+    mem_free(l->ends);
+    mem_free(l);
+}
+
 static enum rc listener_start(struct listener *l, struct err *e)
 {
     enum rc rc = l->o.addr.kind == ADDR_UNIX ? listener_bind_unix(l, e) : listener_bind_tcp(l, e);
@@ -433,32 +452,21 @@ enum rc listener_open(struct reactor **reactors, size_t n, const struct listener
     listener_join(l, reactors);
     enum rc rc = listener_start(l, e);
     if (rc != RC_OK) {
-        listener_close(l);
+        listener_free(l);
         return rc;
     }
     *out = l;
     return RC_OK;
 }
 
-static void listener_remove_file(const struct listener *l)
-{
-    struct stat st;
-    if (l->file_ino != 0 && lstat(l->o.addr.path, &st) == 0 && st.st_dev == l->file_dev &&
-        st.st_ino == l->file_ino)
-        (void)unlink(l->o.addr.path);
-}
-
 void listener_close(struct listener *l)
 {
     if (l == NULL)
         return;
-    for (size_t i = 0; i < l->ends_n; i++) {
-        listener_close_end(&l->ends[i]);
-        listener_leave(&l->ends[i]);
-    }
-    listener_remove_file(l);
-    mem_free(l->ends);
-    mem_free(l);
+    for (size_t i = 0; i < l->ends_n; i++) /* tasks under way point to the ends */
+        if (l->ends[i].r)
+            reactor_settle(l->ends[i].r);
+    listener_free(l);
 }
 
 const struct listener_opts *listener_options(const struct listener *l)

@@ -122,7 +122,7 @@ static void reactor_read_clocks(struct reactor *r)
 
 static int reactor_wait_ms(const struct reactor *r, int at_most_ms)
 {
-    if (r->again.head || r->shakes.head)
+    if (r->again.head || r->shakes.head || r->dirty.head) /* dirty: by a close after the flush */
         return 0;
     int64_t due = timer_next_ms(r);
     if (due == INT64_MAX)
@@ -222,14 +222,20 @@ enum rc reactor_open(int index, struct reactor **out, struct err *e)
 }
 
 /* Tasks that came after the loop ended are run, so that their owners can free what they carry; they
- * find no connection any more. */
+ * find no connection any more. A connection that is handed over so late is closed. */
+void reactor_settle(struct reactor *r)
+{
+    conn_close_all(r);
+    (void)reactor_run_tasks(r);
+    conn_close_all(r);
+}
+
 void reactor_close(struct reactor *r)
 {
     if (r == NULL)
         return;
-    conn_close_all(r);
+    reactor_settle(r);
     listener_forget_ends(r);
-    (void)reactor_run_tasks(r);
     int fds[] = {r->epoll_fd, r->wake_fd, r->spare_fd};
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         if (fds[i] >= 0)

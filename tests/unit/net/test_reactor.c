@@ -162,6 +162,98 @@ static void no_descriptors_is_an_error_and_not_a_crash(void)
     T(rc == RC_IO && r == NULL && e.text[0] != '\0');
 }
 
+/* ---- connections of other connections ---- */
+
+static struct conn *mourner;
+
+static void *pair_open(struct conn *c, void *ctx)
+{
+    (void)ctx;
+    if (mourner == NULL)
+        mourner = c;
+    return c;
+}
+
+static size_t pair_data(struct conn *c, void *state, struct slice in)
+{
+    static const char block[4096];
+    (void)state;
+    while (!buf_over(conn_out(c))) /* more than may wait: the flush ends it */
+        buf_put(conn_out(c), block, sizeof block);
+    return in.n;
+}
+
+static void pair_close(struct conn *c, void *state)
+{
+    (void)state;
+    if (c != mourner)
+        buf_lit(conn_out(mourner), "gone\n");
+}
+
+/* Nothing else happens in that reactor: no event, no timer. */
+static void a_last_word_to_another_connection_is_sent_at_once(void)
+{
+    static const struct conn_proto pair = {
+        .name = "pair", .open = pair_open, .data = pair_data, .close = pair_close};
+    struct rig g;
+    struct listener_opts o = rig_opts();
+    o.proto = &pair;
+    o.out_bytes_max = 64 * 1024;
+    mourner = NULL;
+    rig_start(&g, 1, o);
+    int first = nt_dial(&g);
+    NT_UNTIL(listener_conns(g.l) == 1);
+    int second = nt_dial(&g);
+    T(nt_say(second, "x") && nt_hear(first, "gone\n"));
+    close(second);
+    NT_UNTIL(listener_conns(g.l) == 1);
+    close(first);
+    NT_UNTIL(listener_conns(g.l) == 0);
+    rig_stop(&g);
+}
+
+/* The second reactor has ended already when the first one hands a connection over. */
+static void a_connection_handed_to_an_ended_reactor_is_closed(void)
+{
+    char dir[] = "/tmp/netXXXXXX";
+    for (int listener_first = 0; listener_first < 2; listener_first++) {
+        struct reactor *r[2];
+        struct rig g = {.n = 2};
+        struct listener_opts o = rig_opts();
+        struct err e;
+        struct listener *l;
+        int fd[4];
+        if (!listener_first)
+            T(mkdtemp(dir) != NULL);
+        o.addr = (struct net_addr){.kind = ADDR_UNIX};
+        snprintf(o.addr.path, sizeof o.addr.path, "%s/s", dir);
+        o.ctx = &g;
+        T(reactor_open(0, &r[0], &e) == RC_OK && reactor_open(1, &r[1], &e) == RC_OK);
+        T(listener_open(r, 2, &o, &l, &e) == RC_OK);
+        for (int i = 0; i < 4; i++)
+            fd[i] = nt_socket(o.addr.path, 0);
+        reactor_stop(r[1]);
+        reactor_run(r[1]);
+        listener_stop(l);
+        reactor_stop(r[0]);
+        reactor_run(r[0]);
+        if (listener_first)
+            listener_close(l);
+        reactor_close(r[1]);
+        reactor_close(r[0]);
+        if (!listener_first) {
+            T_INT(listener_conns(l), 0);
+            listener_close(l);
+        }
+        T(g.opened == g.closed);
+        for (int i = 0; i < 4; i++) {
+            T(nt_gone(fd[i], 30000));
+            close(fd[i]);
+        }
+    }
+    rmdir(dir);
+}
+
 int main(void)
 {
     log_init(LOG_SILENT, false);
@@ -173,5 +265,7 @@ int main(void)
     T_RUN(hooks_run_after_work_and_not_without);
     T_RUN(contexts_and_clocks);
     T_RUN(no_descriptors_is_an_error_and_not_a_crash);
+    T_RUN(a_last_word_to_another_connection_is_sent_at_once);
+    T_RUN(a_connection_handed_to_an_ended_reactor_is_closed);
     return t_done();
 }
