@@ -15,6 +15,8 @@
 #include <stdlib.h>
 
 enum { NUMBER_TEXT_MAX = 1024, NUMBER_POW10_MAX = 22 };
+/* Up to here Redis writes a whole number with all its digits: 2^62. */
+#define NUMBER_WHOLE_MAX 4611686018427387904.0
 
 /* Powers of ten that a double holds exactly. */
 static double number_pow10(size_t i)
@@ -250,7 +252,7 @@ size_t fmt_double(char *dst, double d)
         return (size_t)snprintf(dst, 40, "nan");
     if (isinf(d))
         return (size_t)snprintf(dst, 40, d > 0 ? "inf" : "-inf");
-    if (fabs(d) < 9007199254740992.0 && d == (double)(int64_t)d) {
+    if (fabs(d) <= NUMBER_WHOLE_MAX && d == (double)(int64_t)d) {
         if (d == 0 && signbit(d))
             return (size_t)snprintf(dst, 40, "-0");
         return fmt_i64(dst, (int64_t)d);
@@ -258,3 +260,4 @@ size_t fmt_double(char *dst, double d)
     size_t n = number_write_short(dst, d);
     return n ? n : number_write_any(dst, d);
 }
+#undef NUMBER_WHOLE_MAX
