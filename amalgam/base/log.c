@@ -3,7 +3,7 @@
  *
  * Everybody logs through log_event. Text: "TIME level event key=value ...". JSON: one object per
  * line, whose members are the same keys (values are strings). A line is cut at LOG_LINE_MAX,
- * written with one write(2), and never holds control bytes. Secrets are the caller's duty: ids are
+ * written with one write(2), is UTF-8, and never holds control bytes. Secrets are the caller's duty: ids are
  * logged, not values. Any thread; log_lock guards the order of lines and the ring of recent ones.
  * Tested by tests/unit/base/test_log.c.
  */
@@ -57,15 +57,32 @@ bool log_on(enum log_level level)
     return (int)level >= least && level < LOG_SILENT;
 }
 
+/* Bytes of the escape at s.p[i] when it is one that log_quote writes, else 0. */
+static size_t log_escape_at(struct slice s, size_t i)
+{
+    struct slice e = slice_from(s, i + 1);
+    if (e.n >= 1 && (e.p[0] == '"' || e.p[0] == '\\'))
+        return 2;
+    for (size_t k = 1; k <= 4; k++)
+        if (e.n < 5 || e.p[0] != 'u' || ascii_hex(e.p[k]) < 0)
+            return 0;
+    return 6;
+}
+
 /* s as the inside of a JSON string; returns false when dst is full. `quoted` text holds escapes of
- * its own (from log_quote), which are JSON's already. */
+ * its own (from log_quote), which are JSON's already; one that the end of the line cut is text. */
 static bool log_escape(char *dst, size_t cap, size_t *n, struct slice s, bool quoted)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
+        size_t whole = quoted && c == '\\' ? log_escape_at(s, i) : 0;
         if (*n + 8 > cap)
             return false;
-        if ((c == '"' || c == '\\') && !quoted) {
+        if (whole > 0) {
+            memcpy(dst + *n, s.p + i, whole);
+            *n += whole;
+            i += whole - 1;
+        } else if (c == '"' || c == '\\') {
             dst[(*n)++] = '\\';
             dst[(*n)++] = c;
         } else if ((unsigned char)c < ' ' || c == 0x7f) {
@@ -114,9 +131,13 @@ static size_t log_json(char *dst, size_t cap, const char *time, enum log_level l
             quoted = false;
             text.n = 0;
         }
-        if (n + key.n + 16 > cap)
+        if (n + key.n * 6 + 16 > cap) /* every byte of it may become an escape */
             break;
-        n += (size_t)snprintf(dst + n, cap - n, ",\"%.*s\":\"", SFMT(key));
+        memcpy(dst + n, ",\"", 2);
+        n += 2;
+        (void)log_escape(dst, cap, &n, key, false);
+        memcpy(dst + n, "\":\"", 3);
+        n += 3;
         room = log_escape(dst, cap, &n, value, quoted);
         dst[n++] = '"';
     }
@@ -136,6 +157,17 @@ static size_t log_text(char *dst, size_t cap, const char *time, enum log_level l
     }
     dst[n++] = '\n';
     return n;
+}
+
+/* Bytes that are not UTF-8 become '?': a line is text to whoever reads it. */
+static void log_mend(char *text, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        size_t len = slice_utf8_one(slice_of(text + i, n - i));
+        if (len == 0)
+            text[i] = '?';
+        i += MAX(len, (size_t)1);
+    }
 }
 
 /* A full or closed stderr must not stop the server: what cannot be written is lost. */
@@ -168,6 +200,7 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     struct slice s = slice_of(text, n < 0 ? 0 : MIN((size_t)n, sizeof text - 1));
+    log_mend(text, s.n);
     int64_t now_ms = clock_wall_ms();
     size_t t = clock_rfc3339(time, now_ms);
     snprintf(time + t - 1, sizeof time - t + 1, ".%03dZ", (int)(now_ms % 1000));

@@ -1,9 +1,9 @@
 /*
  * log.h - one line per event on stderr: time, level, event, key=value pairs; JSON by setting.
  *
- *     log_event(LOG_WARN, "policy.reload_failed", "file=%s line=%d text=%q", ...)
+ *     log_event(LOG_WARN, "policy.reload_failed", "line=%d text=%s", line, log_quote(text));
  *
- * The format is printf's; %q is not: write values that may hold spaces with log_quote. Never log
+ * The format is printf's; write values that may hold spaces or quotes with log_quote. Never log
  * keys, tokens, bodies, passwords or query strings: log ids. Faults are logged once, by who handles
  * them. Threads: any; one lock guards the sink.
  */

@@ -187,15 +187,15 @@ bool slice_printable(struct slice s)
     return true;
 }
 
-/* Length of the UTF-8 sequence at p (n bytes are there), 0 if it is not one. RFC 3629: no
- * overlong forms, no surrogates, nothing beyond U+10FFFF. */
-static size_t slice_utf8_one(const unsigned char *p, size_t n)
+/* No overlong forms, no surrogates, nothing beyond U+10FFFF. */
+size_t slice_utf8_one(struct slice s)
 {
-    unsigned char c = p[0];
+    const unsigned char *p = (const unsigned char *)s.p;
+    unsigned char c = s.n > 0 ? p[0] : 0;
     if (c < 0x80)
-        return 1;
+        return MIN(s.n, (size_t)1);
     size_t len = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-    if (c < 0xc2 || c > 0xf4 || n < len)
+    if (c < 0xc2 || c > 0xf4 || s.n < len)
         return 0;
     for (size_t i = 1; i < len; i++)
         if ((p[i] & 0xc0) != 0x80)
@@ -208,18 +208,17 @@ static size_t slice_utf8_one(const unsigned char *p, size_t n)
 
 bool slice_utf8(struct slice s)
 {
-    const unsigned char *p = (const unsigned char *)s.p;
     size_t i = 0;
     while (i < s.n) {
         uint64_t eight;
         if (s.n - i >= 8) {
-            memcpy(&eight, p + i, 8);
+            memcpy(&eight, s.p + i, 8);
             if ((eight & 0x8080808080808080u) == 0) {
                 i += 8;
                 continue;
             }
         }
-        size_t len = slice_utf8_one(p + i, s.n - i);
+        size_t len = slice_utf8_one(slice_of(s.p + i, s.n - i));
         if (len == 0)
             return false;
         i += len;

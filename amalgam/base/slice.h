@@ -76,12 +76,14 @@ FN bool slice_bytes(struct slice s, uint64_t *out);
 /* True if every byte is a visible ASCII character or space (fit for logs and headers). */
 FN bool slice_printable(struct slice s);
 FN bool slice_utf8(struct slice s);
+/* Bytes of the UTF-8 sequence (RFC 3629) at the front of s, 0 if there is none. */
+FN size_t slice_utf8_one(struct slice s);
 
 /* Formats n into dst (at least 24 bytes), returns the length. No NUL. */
 FN size_t fmt_u64(char *dst, uint64_t n);
 FN size_t fmt_i64(char *dst, int64_t n);
 /* Shortest text that reads back as the same double, as Redis 7.2 writes scores ("3.1", "1e-7",
- * "1e+20", "inf", "-inf", "nan"; whole numbers below 2^53 plain). dst at least 40 bytes. */
+ * "1e+20", "inf", "-inf", "nan"; whole numbers up to 2^62 plain). dst at least 40 bytes. */
 FN size_t fmt_double(char *dst, double d);
 
 static inline UNUSED char ascii_lower(char c)
@@ -95,6 +97,14 @@ static inline UNUSED char ascii_upper(char c)
 static inline UNUSED bool ascii_digit(char c)
 {
     return c >= '0' && c <= '9';
+}
+/* Value of a hexadecimal digit, or -1. */
+static inline UNUSED int ascii_hex(char c)
+{
+    if (ascii_digit(c))
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 static inline UNUSED bool ascii_alpha(char c)
 {

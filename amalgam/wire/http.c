@@ -440,17 +440,9 @@ enum http_chunk_state {
     HTTP_DONE
 };
 
-static int http_hex(char c)
-{
-    if (ascii_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static enum rc http_chunk_size(struct http_chunks *c, char b, struct err *e)
 {
-    int digit = http_hex(b);
+    int digit = ascii_hex(b);
     if (digit >= 0) {
         if (c->left >> 60)
             return http_bad(e, "a chunk size that is too large");

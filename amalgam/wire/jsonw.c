@@ -72,15 +72,6 @@ static void jsonw_escape(struct buf *o, char c)
     }
 }
 
-/* Length of the valid UTF-8 sequence at s.p[i], 0 if there is none. */
-static size_t jsonw_sequence(struct slice s, size_t i)
-{
-    for (size_t n = 2; n <= 4 && i + n <= s.n; n++)
-        if (slice_utf8(slice_sub(s, i, n)))
-            return n;
-    return 0;
-}
-
 static void jsonw_text(struct buf *o, struct slice s)
 {
     size_t run = 0, i = 0; /* [run, i) can be copied as it is */
@@ -91,7 +82,7 @@ static void jsonw_text(struct buf *o, struct slice s)
             i++;
             continue;
         }
-        size_t n = (unsigned char)c >= 0x80 ? jsonw_sequence(s, i) : 0;
+        size_t n = (unsigned char)c >= 0x80 ? slice_utf8_one(slice_from(s, i)) : 0;
         if (n > 0) {
             i += n;
             continue;

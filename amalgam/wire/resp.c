@@ -220,14 +220,6 @@ static COLD void resp_restore(struct resp_reader *r, struct slice in)
         r->argv[i] = slice_of(in.p + r->offsets[i * 2], r->offsets[i * 2 + 1]);
 }
 
-static int resp_hex(char c)
-{
-    if (ascii_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool resp_space(char c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r');
@@ -237,9 +229,9 @@ static bool resp_space(char c)
 static char resp_unescape(struct slice s, size_t *i)
 {
     static const char from[] = "nrtba", to[] = "\n\r\t\b\a";
-    if (*i + 3 < s.n && s.p[*i + 1] == 'x' && resp_hex(s.p[*i + 2]) >= 0 &&
-        resp_hex(s.p[*i + 3]) >= 0) {
-        int v = resp_hex(s.p[*i + 2]) * 16 + resp_hex(s.p[*i + 3]);
+    if (*i + 3 < s.n && s.p[*i + 1] == 'x' && ascii_hex(s.p[*i + 2]) >= 0 &&
+        ascii_hex(s.p[*i + 3]) >= 0) {
+        int v = ascii_hex(s.p[*i + 2]) * 16 + ascii_hex(s.p[*i + 3]);
         *i += 4;
         return (char)v;
     }

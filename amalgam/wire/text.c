@@ -107,14 +107,6 @@ size_t hex_encode(char *dst, const void *p, size_t n)
     return n * 2;
 }
 
-static int text_hex(char c)
-{
-    if (ascii_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 enum rc hex_decode(struct slice in, void *dst, size_t cap, size_t *n)
 {
     uint8_t *out = dst;
@@ -123,7 +115,7 @@ enum rc hex_decode(struct slice in, void *dst, size_t cap, size_t *n)
     if (in.n / 2 > cap)
         return RC_TOOBIG;
     for (size_t i = 0; i < in.n; i += 2) {
-        int high = text_hex(in.p[i]), low = text_hex(in.p[i + 1]);
+        int high = ascii_hex(in.p[i]), low = ascii_hex(in.p[i + 1]);
         if (high < 0 || low < 0)
             return RC_BADINPUT;
         out[i / 2] = (uint8_t)(high * 16 + low);

@@ -16,20 +16,12 @@ static bool url_unreserved(char c)
     return ascii_alpha(c) || ascii_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
 
-static int url_hex(char c)
-{
-    if (ascii_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte of the escape "%xx" at s.p[i], or -1. */
 static int url_escape(struct slice s, size_t i)
 {
     if (s.n - i < 3)
         return -1;
-    int high = url_hex(s.p[i + 1]), low = url_hex(s.p[i + 2]);
+    int high = ascii_hex(s.p[i + 1]), low = ascii_hex(s.p[i + 2]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
@@ -103,7 +95,7 @@ static bool url_twice_coded(struct slice path)
 {
     for (size_t i = 0; i + 4 < path.n; i++)
         if (path.p[i] == '%' && path.p[i + 1] == '2' && path.p[i + 2] == '5' &&
-            url_hex(path.p[i + 3]) >= 0 && url_hex(path.p[i + 4]) >= 0)
+            ascii_hex(path.p[i + 3]) >= 0 && ascii_hex(path.p[i + 4]) >= 0)
             return true;
     return false;
 }

@@ -54,10 +54,7 @@ static bool yaml_core_int(struct slice s, int64_t *out)
     s = slice_from(s, sign ? 1 : base != 10 ? 2 : 0);
     uint64_t v = 0, max = (uint64_t)INT64_MAX + (negative ? 1 : 0);
     for (size_t i = 0; i < s.n; i++) {
-        char c = ascii_lower(s.p[i]);
-        unsigned d = ascii_digit(c)         ? (unsigned)(c - '0')
-                     : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
-                                            : 99;
+        unsigned d = (unsigned)ascii_hex(s.p[i]); /* no digit: larger than any base */
         if (d >= base || v > (max - d) / base)
             return false;
         v = v * base + d;

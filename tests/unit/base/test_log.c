@@ -59,6 +59,40 @@ static void json_lines(void)
            "\"text\":\"no pairs \\\"here\\\"\"}\n");
 }
 
+#define HEAD(event) "{\"time\":\"2026-11-21T04:12:48.123Z\",\"level\":\"info\",\"event\":\"" event "\","
+
+/* Whatever a caller puts into a line, it stays one line of JSON. */
+static void json_lines_of_any_text(void)
+{
+    log_init(LOG_INFO, true);
+    CATCH(log_event(LOG_INFO, "key", "a=1 x\ny\\z=2"));
+    T_TEXT(slice_str(caught), HEAD("key") "\"a\":\"1\",\"x\\u000ay\\\\z\":\"2\"}\n");
+    CATCH(log_event(LOG_INFO, "raw", "path=\"C:\\temp\" name=%s", "\"\\q\""));
+    T_TEXT(slice_str(caught),
+           HEAD("raw") "\"path\":\"C:\\\\temp\",\"name\":\"\\\\q\"}\n");
+    CATCH(log_event(LOG_INFO, "utf8", "a=%s", "gr\xc3\xbc\xc3\x9f\xff\xc3"));
+    T_TEXT(slice_str(caught), HEAD("utf8") "\"a\":\"gr\xc3\xbc\xc3\x9f??\"}\n");
+}
+
+/* The cut of a long line may go through an escape: what is left of it is not one. */
+static void a_cut_escape_is_text(void)
+{
+    char nuls[200] = {0};
+    log_init(LOG_INFO, true);
+    for (int skip = 0; skip < 6; skip++) {
+        CATCH(log_event(LOG_INFO, "cut", "%.*sa=%s b=%s", skip, "k=345 ",
+                        log_quote(slice_of(nuls, 200)), log_quote(slice_of(nuls, 200))));
+        size_t n = strlen(caught);
+        T(n > 8 && slice_ends(slice_of(caught, n), S("\"}\n")));
+        size_t at = n - 3, back = 0; /* in front of the closing quote */
+        while (back < at && caught[at - 1 - back] == '\\')
+            back++;
+        T(back % 2 == 0);
+        const char *last = strrchr(caught, 'u');
+        T(last && (caught + at - last >= 5 || last[-2] == '\\'));
+    }
+}
+
 static void long_lines_are_cut(void)
 {
     static char big[9000];
@@ -119,6 +153,8 @@ int main(void)
     clock_set_source(fake_wall, NULL);
     T_RUN(text_lines);
     T_RUN(json_lines);
+    T_RUN(json_lines_of_any_text);
+    T_RUN(a_cut_escape_is_text);
     T_RUN(long_lines_are_cut);
     T_RUN(quoting);
     T_RUN(recent_ones);
