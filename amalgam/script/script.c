@@ -1,7 +1,7 @@
 /*
  * script.c - the bridge: states, chunks, calls, and values in and out, without lua.h for callers.
  *
- * What: implements script.h. Callers: policy/ (Lua steps), later resp/ (EVAL), the tests.
+ * What: implements script.h. Callers: policy/ (Lua steps), the tests.
  * Two sides: inside a protected call (script_run, script_load) Lua may raise errors and the
  * allocator enforces the budget; on the host side (pushing arguments, host functions, reading
  * results) nothing may raise, so there the allocator grants everything and budget_host_room says
@@ -317,7 +317,8 @@ enum rc script_run(struct script_call *c, int args, int results, struct err *e)
     lua_State *L = s->L;
     CHECK(s->busy && lua_gettop(L) >= SCRIPT_BASE + 1 + args);
     int status = LUA_OK;
-    if (!s->trip && lua_checkstack(L, MAX(results, 0) + LUA_MINSTACK)) {
+    if (!s->trip) {
+        MUST(lua_checkstack(L, MAX(results, 0) + LUA_MINSTACK));
         budget_start(s);
         status = lua_pcall(L, args, MAX(results, LUA_MULTRET), 1);
         budget_stop(s);

@@ -13,7 +13,7 @@
 
 enum {
     STRLIB_STEPS = 4,       /* matcher steps for the price of an instruction */
-    STRLIB_PLAIN_BYTES = 16 /* bytes of a plain search for that price */
+    STRLIB_PLAIN_BYTES = 16 /* bytes of a plain search, or of a pattern, for that price */
 };
 
 static struct slice strlib_arg(lua_State *L, int i)
@@ -36,6 +36,7 @@ static size_t strlib_init(lua_State *L, int arg, size_t n)
 static void strlib_compile(lua_State *L, struct pattern *p, struct slice text, bool caret)
 {
     const char *why = NULL;
+    budget_charge(L, text.n / STRLIB_PLAIN_BYTES);
     if (!pattern_compile(p, text, caret, &why))
         luaL_error(L, "%s", why);
 }

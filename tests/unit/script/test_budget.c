@@ -277,6 +277,15 @@ static void nesting_is_bounded(void)
     LAB_FAILS("local s = ('('):rep(300) return ('x'):match(s)", RC_BUG, "too many captures");
 }
 
+/* Compiling is work in C too, also of a pattern that cannot match. */
+static void a_long_pattern_is_paid_for_at_every_use(void)
+{
+    struct lab l = lab_body("local p = ('a'):rep(4000) .. '[x]' "
+                            "for i = 1, 100 do (arg):find(p) end return 'done'");
+    T_TEXT(slice_str(l.text), "done");
+    T(l.instructions > 20000 && l.instructions < 40000);
+}
+
 int main(void)
 {
     T_RUN(attacks_end_with_their_budget);
@@ -288,5 +297,6 @@ int main(void)
     T_RUN(large_and_deep_texts);
     T_RUN(loading_is_budgeted);
     T_RUN(nesting_is_bounded);
+    T_RUN(a_long_pattern_is_paid_for_at_every_use);
     return t_done();
 }
