@@ -22,9 +22,9 @@
 #include "base/lock.h"
 #include "base/metric.h"
 #include "base/rand.h"
+#include "wire/hash.h"
 
 #include <mbedtls/error.h>
-#include <mbedtls/sha256.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/ssl_ticket.h>
 #include <mbedtls/x509_crt.h>
@@ -440,14 +440,9 @@ int64_t tls_time_ms(const mbedtls_x509_time *x)
 
 static void tls_fingerprint(const mbedtls_x509_crt *crt, char hex[65])
 {
-    static const char digits[] = "0123456789abcdef";
-    unsigned char sum[32];
-    MUST(mbedtls_sha256(crt->raw.p, crt->raw.len, sum, 0) == 0);
-    for (size_t i = 0; i < sizeof sum; i++) {
-        hex[i * 2] = digits[sum[i] >> 4];
-        hex[i * 2 + 1] = digits[sum[i] & 15];
-    }
-    hex[64] = '\0';
+    uint8_t sum[32];
+    sha256(slice_of((const char *)crt->raw.p, crt->raw.len), sum);
+    hex[hex_encode(hex, sum, sizeof sum)] = '\0';
 }
 
 enum rc tls_cert_facts(struct slice cert_pem, struct tls_facts *out, struct err *e)
