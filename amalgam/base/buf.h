@@ -43,6 +43,7 @@ static inline UNUSED void buf_byte(struct buf *b, char c)
 FN void buf_str(struct buf *b, const char *s);
 FN void buf_u64(struct buf *b, uint64_t n);
 FN void buf_i64(struct buf *b, int64_t n);
+/* Needs room for one byte more than it writes. */
 FN void buf_fmt(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Unread bytes; consume n of them (an emptied buffer starts at 0 again); drop all; compact. */
 static inline UNUSED struct slice buf_unread(const struct buf *b)

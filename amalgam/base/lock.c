@@ -66,7 +66,7 @@ pthread_t thread_start(const char *name, void *(*fn)(void *), void *arg)
     if (failed) {
         errno = failed;
         perror("postern: cannot start a thread");
-        exit(70);
+        exit(3); /* could not run */
     }
     char cut[16];
     snprintf(cut, sizeof cut, "%.15s", name);

@@ -2,8 +2,8 @@
  * os.c - the table of operating system calls that durability depends on.
  *
  * store/ and file.c call through os(); the fault tests put their own table in place to fail the
- * n-th call, write short or fill the disk. Replacement happens before threads start. EINTR is
- * handled here, once. Tested by tests/unit/base/test_os.c.
+ * n-th call, write short or fill the disk. Replacement happens before threads start. EINTR of open,
+ * pread and pwrite is handled here, once; the others run in threads without signals. Tested by tests/unit/base/test_os.c.
  */
 #include "base/os.h"
 
