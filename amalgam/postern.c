@@ -106,7 +106,12 @@
 #include "policy/step_lua.c"
 #include "policy/actions.c"
 #include "policy/limit.c"
+#include "policy/boolexpr.c"
+#include "policy/decision.c"
+#include "policy/item_auth.c"
+#include "policy/item_limit.c"
 #include "policy/decide.c"
+#include "policy/park.c"
 #include "policy/ctx.c"
 #include "policy/ask_json.c"
 

@@ -38,7 +38,6 @@ void calls_decide(const struct check_req *r)
     struct err e = {0};
     struct json *j;
     struct policy_ask q = {0};
-    struct policy_verdict v;
     enum rc rc = json_parse(a, r->body, k->t->opts.body_bytes_max, &j, &e);
     if (rc == RC_OK)
         rc = policy_ask_from_json(a, j, &q, &e);
@@ -50,16 +49,23 @@ void calls_decide(const struct check_req *r)
     struct slice wanted = S("");
     q.trace = url_query_get(a, r->query, S("trace"), &wanted) && !slice_eq(wanted, S("0"));
     q.now_ms = reactor_now_ms(conn_reactor(k->c));
-    rc = policy_decide(k->t->policy, &q, &v, NULL, NULL);
-    if (rc != RC_OK) {
-        (void)err_set(&e, rc, "no decision could be made: %s", rc_name(rc));
+    k->trace = q.trace;
+    door_decide(k, &q);
+}
+
+/* Trouble of our own is 503: not a decision that an application could take for one. */
+void calls_decided(struct check_conn *k, const struct policy_verdict *v)
+{
+    struct err e = {0};
+    if (v->status == 503) {
+        (void)err_set(&e, RC_BUSY, "no decision could be made: %.*s", SFMT(v->words));
         answer_count(k->row, false, 503);
         calls_trouble(k, 503, &e);
         return;
     }
-    answer_count(k->row, v.allowed, v.status);
+    answer_count(k->row, v->allowed, v->status);
     buf_clear(&k->t->json);
-    policy_verdict_json(&v, q.trace, &k->t->json);
+    policy_verdict_json(v, k->trace, &k->t->json);
     answer_json(k, 200, buf_all(&k->t->json));
 }
 

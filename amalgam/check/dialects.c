@@ -112,7 +112,7 @@ static const struct dialect dialects_rows[] = {
     {.name = "forward", .path = SLIT("/auth/forward"), .ask = dialects_forward},
     {.name = "nginx", .path = SLIT("/auth/nginx"), .only_401_403 = true, .ask = dialects_nginx},
     {.name = "envoy", .path = SLIT("/auth/envoy"), .prefix = true, .envoy_remove = true, .ask = dialects_envoy},
-    {.name = "decide", .path = SLIT("/v1/decide"), .post_only = true, .run = calls_decide},
+    {.name = "decide", .path = SLIT("/v1/decide"), .post_only = true, .run = calls_decide, .answer = calls_decided},
     {.name = "ratelimit", .path = SLIT("/json"), .post_only = true, .run = calls_ratelimit},
     {.name = "health", .path = SLIT("/healthz"), .run = calls_health},
 };

@@ -59,6 +59,14 @@ static void door_refuse_stranger(struct check_conn *k)
 
 /* ---- one request ---- */
 
+static void door_answer(struct check_conn *k, const struct policy_verdict *v)
+{
+    if (UNLIKELY(k->row->answer != NULL))
+        k->row->answer(k, v);
+    else
+        answer_verdict(k, v);
+}
+
 static void door_done(void *user, const struct policy_verdict *v)
 {
     struct check_conn *k = user;
@@ -67,31 +75,35 @@ static void door_done(void *user, const struct policy_verdict *v)
         mem_free(k);
         return;
     }
-    answer_verdict(k, v);
+    door_answer(k, v);
     conn_flush(k->c);
     conn_resume(k->c);
 }
 
-static void door_ask(const struct check_req *r)
+void door_decide(struct check_conn *k, const struct policy_ask *q)
 {
-    struct check_conn *k = r->k;
     struct policy_verdict v;
-    struct policy_ask q = {.now_ms = reactor_now_ms(conn_reactor(k->c))};
-    const char *missing = k->row->ask(r, &q);
-    if (UNLIKELY(missing != NULL)) {
-        answer_refuse(k, 403, missing,
-                      "The gateway did not say what the original request was; see docs/gateways.md.\n");
-        return;
-    }
-    enum rc rc = policy_decide(k->t->policy, &q, &v, door_done, k);
+    enum rc rc = policy_decide(k->t->policy, q, &v, door_done, k);
     if (LIKELY(rc == RC_OK)) {
-        answer_verdict(k, &v);
+        door_answer(k, &v);
     } else if (rc == RC_AGAIN) {
         k->parked = true;
         conn_pause(k->c);
     } else {
         answer_refuse(k, 403, "trouble", "No decision could be made.\n");
     }
+}
+
+static void door_ask(const struct check_req *r)
+{
+    struct check_conn *k = r->k;
+    struct policy_ask q = {.now_ms = reactor_now_ms(conn_reactor(k->c))};
+    const char *missing = k->row->ask(r, &q);
+    if (UNLIKELY(missing != NULL))
+        answer_refuse(k, 403, missing,
+                      "The gateway did not say what the original request was; see docs/gateways.md.\n");
+    else
+        door_decide(k, &q);
 }
 
 static void door_request(struct check_conn *k, const struct http_head *h, struct slice body)

@@ -33,6 +33,7 @@ struct check_conn {
     bool parked;                  /* a decision is under way elsewhere */
     bool timed;                   /* a deadline is running */
     bool keep_alive, head_only, http10;
+    bool trace;                   /* of /v1/decide: the answer has the trace */
     const struct dialect *row;    /* of the request in hand */
     size_t seen;                  /* bytes of an unfinished head that were looked at */
     size_t need;                  /* of head and body, once the head told the length; else 0 */
@@ -57,6 +58,8 @@ struct dialect {
     const char *(*ask)(const struct check_req *r, struct policy_ask *q);
     /* Answers by itself. */
     void (*run)(const struct check_req *r);
+    /* The verdict in the dialect's words; NULL: answer_verdict. */
+    void (*answer)(struct check_conn *k, const struct policy_verdict *v);
 };
 FN const struct dialect *dialect_find(struct slice path);
 FN size_t dialect_index(const struct dialect *d);
@@ -68,8 +71,12 @@ FN void answer_json(struct check_conn *k, int status, struct slice json);
 FN void answer_text(struct check_conn *k, int status, struct slice text);
 FN void answer_count(const struct dialect *d, bool allowed, int status);
 
+/* door.c: decides now or parks the connection; the answer goes out by the row */
+FN void door_decide(struct check_conn *k, const struct policy_ask *q);
+
 /* calls.c: the endpoints that speak JSON */
 FN void calls_decide(const struct check_req *r);
+FN void calls_decided(struct check_conn *k, const struct policy_verdict *v);
 FN void calls_ratelimit(const struct check_req *r);
 FN void calls_health(const struct check_req *r);
 

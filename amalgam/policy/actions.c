@@ -40,7 +40,7 @@ static struct slice actions_digest(struct decision *d, struct slice secret)
     char hex[64];
 
     sha256(secret, digest);
-    return arena_dup(&d->c->arena, slice_of(hex, hex_encode(hex, digest, sizeof digest)));
+    return arena_dup(d->arena, slice_of(hex, hex_encode(hex, digest, sizeof digest)));
 }
 
 static bool actions_header(struct decision *d, const void *data, struct limit_entry *out)
@@ -91,7 +91,7 @@ static bool actions_remote(struct decision *d, const void *data, struct limit_en
     if (!d->ask->has_source_ip)
         return false;
     out->key = S("remote_address");
-    out->value = arena_dup(&d->c->arena, slice_of(text, ip_format(&d->ask->source_ip, text)));
+    out->value = arena_dup(d->arena, slice_of(text, ip_format(&d->ask->source_ip, text)));
     return true;
 }
 

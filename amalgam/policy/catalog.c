@@ -333,10 +333,10 @@ static void catalog_plans(struct load *l)
 
 static void catalog_key(const struct route *r, struct policy_api *a)
 {
-    if (a->api_key || r->credentials_n == 0)
+    if (a->api_key || r->key_header.n == 0)
         return;
     a->api_key = true;
-    a->key_header = r->credentials[0];
+    a->key_header = r->key_header;
 }
 
 static void catalog_routes(const struct policy_set *s, struct policy_api *a)
@@ -355,7 +355,7 @@ static void catalog_routes(const struct policy_set *s, struct policy_api *a)
         for (size_t h = 0; h < r->hosts_n && a->host.n == 0; h++)
             if (r->hosts[h].p[0] != '*')
                 a->host = r->hosts[h];
-        for (size_t m = 0; m < r->matches_n && !placed && r->credentials_n > 0; m++) {
+        for (size_t m = 0; m < r->matches_n && !placed && r->key_header.n > 0; m++) {
             if (r->matches[m].kind == URI_REGEX)
                 continue;
             a->path = r->matches[m].uri;

@@ -389,7 +389,7 @@ static void *climit_ref(struct load *l, struct resource *r, const struct map *m,
 static void climit_select(struct load *l, struct resource *r, const struct field_list *apply,
                           struct limit_policy *p, const struct doc_phase *phase)
 {
-    struct chain_item item = {item_limit(), p, PHASE_POST, 0, 0};
+    struct chain_item item = {.row = item_limit(), .policy = p, .phase = PHASE_POST, .key_header = S("")};
 
     p->name = r->full;
     p->rule = load_rule(l, r->file, r->node);

@@ -129,6 +129,55 @@ static bool compile_step(struct load *l, const struct field_in *in, const struct
     return compile_step_body(l, in, body, path, out, s);
 }
 
+static size_t compile_step_index(const void *ctx, struct slice name)
+{
+    const struct auth_policy *p = ctx;
+
+    for (size_t i = 0; i < p->steps_n; i++)
+        if (slice_eq(p->steps[i].name, name))
+            return i;
+    return SIZE_MAX;
+}
+
+static void compile_expr(struct load *l, const struct field_in *in, struct resource *r,
+                         const struct field_path *above, struct slice text, struct auth_policy *out)
+{
+    struct field_path p = {above, S("booleanExpr"), 0};
+    struct err e = {0};
+
+    for (size_t i = 0; i < out->steps_n; i++)
+        if (compile_step_index(out, out->steps[i].name) != i)
+            fault_add(in, false, r->node, &p, "two steps are named \"%.*s\"",
+                      SFMT(slice_sub(out->steps[i].name, 0, 60)));
+    if (bool_parse(&l->set->arena, text, compile_step_index, out, &out->expr, &e) != RC_OK)
+        fault_add(in, false, r->node, &p, "%s", e.text);
+}
+
+/* What the steps may set and what they take out, for every allow of the route. */
+static struct chain_item compile_auth_item(struct load *l, struct auth_policy *p)
+{
+    struct chain_item item = {.row = item_auth(), .policy = p, .phase = PHASE_AUTH, .key_header = S("")};
+    size_t room = 1;
+    struct slice *identity, *credentials;
+
+    for (size_t i = 0; i < p->steps_n; i++)
+        room += p->steps[i].identity_n;
+    identity = ARENA_ARRAY(&l->set->arena, struct slice, room);
+    credentials = ARENA_ARRAY(&l->set->arena, struct slice, p->steps_n + 1);
+    for (size_t i = 0; i < p->steps_n; i++) {
+        const struct step *s = &p->steps[i];
+        for (size_t k = 0; k < s->identity_n; k++)
+            identity[item.identity_n++] = s->identity[k];
+        if (s->credential.n > 0)
+            credentials[item.credentials_n++] = s->credential;
+        if (s->api_key && item.key_header.n == 0)
+            item.key_header = s->credential;
+    }
+    item.identity = identity;
+    item.credentials = credentials;
+    return item;
+}
+
 static void compile_auth(struct load *l, struct resource *r, const struct field_list *apply,
                          const struct yaml *configs, struct slice boolean_expr,
                          struct auth_policy *out, const struct field_path *above)
@@ -142,11 +191,6 @@ static void compile_auth(struct load *l, struct resource *r, const struct field_
         fault_add(&in, false, configs, &conf, "expected a list of at least one step");
         return;
     }
-    if (boolean_expr.n > 0) {
-        fault_add(&in, true, r->node, above, "booleanExpr is not served yet; the routes of %.*s are "
-                  "denied: leave it out when all steps must pass", SFMT(r->full));
-        out->denies = true;
-    }
     if (!configs)
         out->denies = true; /* customAuth, disable, or nothing at all */
     out->steps = ARENA_ARRAY(&l->set->arena, struct step, configs ? configs->n : 1);
@@ -154,8 +198,10 @@ static void compile_auth(struct load *l, struct resource *r, const struct field_
         struct field_path p = {&conf, S(""), i};
         (void)compile_step(l, &in, configs->items[i], &p, out, i);
     }
+    if (boolean_expr.n > 0)
+        compile_expr(l, &in, r, above, boolean_expr, out);
     l->set->counts.ext_auth++;
-    compile_select(l, r, apply, (struct chain_item){item_auth(), out, PHASE_AUTH, 0, 0});
+    compile_select(l, r, apply, compile_auth_item(l, out));
 }
 
 void compile_ext_auth(struct load *l, struct resource *r)
@@ -166,6 +212,7 @@ void compile_ext_auth(struct load *l, struct resource *r)
     struct field_path spec = {NULL, S("spec"), 0}, config = {&spec, S("config"), 0};
     struct field_path gloo = {&config, S("glooAuth"), 0};
 
+    p->fail_on_redirect = g && g->fail_on_redirect;
     p->shadow = d->config->shadow;
     p->failure_mode_allow = d->config->failure_mode_allow;
     if (!g) {
@@ -182,6 +229,7 @@ void compile_edge_auth(struct load *l, struct resource *r)
     struct auth_policy *p = ARENA_NEW(&l->set->arena, struct auth_policy);
     struct field_path spec = {NULL, S("spec"), 0};
 
+    p->fail_on_redirect = d->fail_on_redirect;
     p->shadow = d->shadow;
     p->failure_mode_allow = d->failure_mode_allow;
     compile_auth(l, r, &d->apply, d->configs, d->boolean_expr, p, &spec);
@@ -195,7 +243,7 @@ void compile_denies(struct load *l, struct resource *r)
     p->name = r->full;
     p->rule = load_rule(l, r->file, r->node);
     p->denies = true;
-    compile_select(l, r, &d->apply, (struct chain_item){item_auth(), p, PHASE_AUTH, 0, 0});
+    compile_select(l, r, &d->apply, compile_auth_item(l, p));
 }
 
 /* ---- Secrets ---- */
@@ -249,6 +297,60 @@ static bool compile_secret_pairs(struct load *l, struct resource *r, const struc
     return true;
 }
 
+/* Kept as it is; whoever refers to it looks for the names that it needs. */
+static void compile_values(struct load *l, struct resource *r, bool is_config)
+{
+    const struct doc_secret *d = kind_secret_of(r->doc);
+    struct secret *s = ARENA_NEW(&l->set->arena, struct secret);
+    struct field_in in = load_in(l, r->file);
+
+    *s = (struct secret){r->name, r->ns, d->type, is_config, {NULL, 0}};
+    s->values.v = ARENA_ARRAY(&l->set->arena, struct field_pair, d->data.n + d->string_data.n + 1);
+    for (size_t i = 0; i < d->data.n + d->string_data.n; i++) {
+        bool clear = i >= d->data.n;
+        struct field_pair *from = clear ? &d->string_data.v[i - d->data.n] : &d->data.v[i];
+        struct field_pair *to = &s->values.v[s->values.n];
+        to->name = from->name;
+        if (!compile_secret_value(l, &in, r, from->name, from->value, !clear && !is_config, &to->value))
+            return;
+        s->values.n++;
+    }
+    vec_push(&l->values, s);
+}
+
+void compile_config_map(struct load *l, struct resource *r)
+{
+    compile_values(l, r, true);
+}
+
+const struct secret *secret_find(struct load *l, const struct field_in *in, const struct yaml *at,
+                                 bool is_config, const struct doc_ref *ref, struct slice ns)
+{
+    const struct secret *elsewhere = NULL;
+
+    for (size_t i = 0; i < l->values.n; i++) {
+        const struct secret *s = l->values.v[i];
+        if (s->is_config != is_config || !slice_eq(s->name, ref->name))
+            continue;
+        if (slice_eq(s->ns, ref->ns.n ? ref->ns : ns))
+            return s;
+        elsewhere = ref->ns.n ? NULL : s;
+    }
+    if (!elsewhere)
+        fault_add(in, false, at, NULL, "no %s %.*s%s%.*s is there", is_config ? "ConfigMap" : "Secret",
+                  SFMT(slice_sub(ref->ns, 0, 80)), ref->ns.n ? "." : "",
+                  SFMT(slice_sub(ref->name, 0, 80)));
+    return elsewhere;
+}
+
+struct slice secret_value(const struct secret *s, struct slice name)
+{
+    for (size_t i = 0; i < s->values.n; i++)
+        if (slice_eq(s->values.v[i].name, name))
+            return s->values.v[i].value;
+    return S("");
+}
+
 void compile_secret(struct load *l, struct resource *r)
 {
     const struct doc_secret *d = kind_secret_of(r->doc);
@@ -257,8 +359,7 @@ void compile_secret(struct load *l, struct resource *r)
     bool has_key = false;
 
     if (!slice_eq(d->type, S("extauth.solo.io/apikey"))) {
-        fault_add(&in, true, r->node, NULL, "Secret %.*s of type \"%.*s\" is not used: served is "
-                  "extauth.solo.io/apikey", SFMT(r->full), SFMT(slice_sub(d->type, 0, 60)));
+        compile_values(l, r, false);
         return;
     }
     k->name = r->name;

@@ -357,35 +357,35 @@ static void croute_take(struct vec *found, struct selector *s)
     vec_push(found, s);
 }
 
-/* Names of identity headers and key headers of all key steps, each once. */
-static void croute_add_name(struct slice *list, size_t *n, struct slice name)
+/* Names of identity headers and of headers with secrets, of all items, each once. */
+static void croute_add_names(struct slice *list, size_t *n, const struct slice *names, size_t names_n)
 {
-    for (size_t i = 0; i < *n; i++)
-        if (slice_eq_ci(list[i], name))
-            return;
-    list[(*n)++] = name;
+    for (size_t k = 0; k < names_n; k++) {
+        bool known = false;
+        for (size_t i = 0; i < *n && !known; i++)
+            known = slice_eq_ci(list[i], names[k]);
+        if (!known)
+            list[(*n)++] = names[k];
+    }
 }
 
 static void croute_identity(struct load *l, struct route *r)
 {
-    size_t room = 0;
+    size_t identity = 0, credentials = 0;
 
     for (size_t i = 0; i < r->items_n; i++) {
-        const struct auth_policy *p = r->items[i].policy;
-        for (size_t k = 0; r->items[i].row == item_auth() && k < p->steps_n; k++)
-            room += p->steps[k].identity_n + 1;
+        identity += r->items[i].identity_n;
+        credentials += r->items[i].credentials_n;
     }
-    r->identity = ARENA_ARRAY(&l->set->arena, struct slice, room + 1);
-    r->credentials = ARENA_ARRAY(&l->set->arena, struct slice, room + 1);
+    r->identity = ARENA_ARRAY(&l->set->arena, struct slice, identity + 1);
+    r->credentials = ARENA_ARRAY(&l->set->arena, struct slice, credentials + 1);
+    r->key_header = S("");
     for (size_t i = 0; i < r->items_n; i++) {
-        const struct auth_policy *p = r->items[i].policy;
-        for (size_t k = 0; r->items[i].row == item_auth() && k < p->steps_n; k++) {
-            const struct step *s = &p->steps[k];
-            if (s->credential.n > 0)
-                croute_add_name(r->credentials, &r->credentials_n, s->credential);
-            for (size_t h = 0; h < s->identity_n; h++)
-                croute_add_name(r->identity, &r->identity_n, s->identity[h]);
-        }
+        const struct chain_item *item = &r->items[i];
+        croute_add_names(r->identity, &r->identity_n, item->identity, item->identity_n);
+        croute_add_names(r->credentials, &r->credentials_n, item->credentials, item->credentials_n);
+        if (r->key_header.n == 0)
+            r->key_header = item->key_header;
     }
 }
 

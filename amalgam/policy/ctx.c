@@ -9,6 +9,38 @@
 
 enum { CTX_ARENA_FIRST = 64 << 10, CTX_ARENA_MAX = 1 << 30 };
 
+/* Scripts belong to the set that they came from. */
+static void ctx_drop(struct set_rt **at)
+{
+    struct set_rt *rt = *at;
+
+    *at = rt->next;
+    if (rt->script)
+        script_close(rt->script);
+    mem_free(rt->script_ids);
+    policy_set_drop(rt->set);
+    mem_free(rt);
+}
+
+void ctx_drop_idle(struct policy_ctx *c)
+{
+    for (struct set_rt **at = &c->rt->next; *at;)
+        if ((*at)->parked == 0)
+            ctx_drop(at);
+        else
+            at = &(*at)->next;
+}
+
+static void ctx_take_set(struct policy_ctx *c)
+{
+    struct set_rt *rt = mem_zalloc(sizeof *rt);
+
+    rt->set = policy_box_get(c->opts.box);
+    rt->next = c->rt;
+    c->rt = rt;
+    c->set = rt->set;
+}
+
 struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o)
 {
     struct policy_ctx *c = mem_zalloc(sizeof *c);
@@ -18,27 +50,16 @@ struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o)
     c->keys = key_cache_open();
     c->id_base = rand_u64();
     c->set_version = policy_box_version(o->box);
-    c->set = policy_box_get(o->box);
+    ctx_take_set(c);
     return c;
-}
-
-/* Scripts belong to the set that they came from. */
-static void ctx_drop_set(struct policy_ctx *c)
-{
-    if (c->script)
-        script_close(c->script);
-    lua_lib_close(c->lua);
-    mem_free(c->script_ids);
-    c->script = NULL;
-    c->lua = NULL;
-    c->script_ids = NULL;
-    policy_set_drop(c->set);
-    c->set = NULL;
 }
 
 void policy_ctx_close(struct policy_ctx *c)
 {
-    ctx_drop_set(c);
+    park_end_all(c);
+    while (c->rt)
+        ctx_drop(&c->rt);
+    lua_lib_close(c->lua);
     key_cache_close(c->keys);
     arena_free(&c->arena);
     mem_free(c);
@@ -52,9 +73,9 @@ void policy_begin(struct policy_ctx *c, int64_t now_ms)
     key_cache_sweep(c->keys);
     c->now_ms = now_ms;
     if (UNLIKELY(version != c->set_version)) {
-        ctx_drop_set(c);
         c->set_version = version;
-        c->set = policy_box_get(c->opts.box);
+        ctx_take_set(c);
+        ctx_drop_idle(c);
     }
 }
 

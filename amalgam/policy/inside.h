@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "policy/boolexpr.h"
 #include "policy/kinds.h"
 #include "script/script.h"
 #include "wire/regex.h"
@@ -24,7 +25,8 @@
 struct decision;
 
 /* ---- ext-auth ---- */
-enum step_said { STEP_PASS, STEP_DENY, STEP_TROUBLE };
+/* WAIT: the step set d->begin and is run again, with d->wait, when decision_wake was called (park.c). */
+enum step_said { STEP_PASS, STEP_DENY, STEP_TROUBLE, STEP_WAIT };
 struct step {
     const struct step_row *row;
     struct slice name; /* given, or config_<index> */
@@ -34,6 +36,7 @@ struct step {
     const struct slice *identity; /* headers that it may set: set or removed on every allow */
     size_t identity_n;
     struct slice credential;      /* header that carries the secret: removed on every allow, or "" */
+    bool api_key;                 /* credential is where the portal's keys go */
     bool denies;                  /* asks for something that is not served */
 };
 struct step_row {
@@ -50,7 +53,8 @@ struct auth_policy {
     struct slice name, rule;
     struct step *steps;
     size_t steps_n;
-    bool shadow, failure_mode_allow;
+    const struct bool_expr *expr; /* NULL: all must pass */
+    bool fail_on_redirect, shadow, failure_mode_allow;
     bool denies; /* something in it is not served */
 };
 
@@ -70,6 +74,11 @@ struct key_secret { /* an API key of a Secret document */
     struct slice name, ns;
     struct field_pairs labels, meta;
     struct key_entry entry;
+};
+struct secret { /* any other Secret or a ConfigMap: values as they are, base64 undone */
+    struct slice name, ns, type; /* type "" for a ConfigMap */
+    bool is_config;
+    struct field_pairs values;
 };
 struct key_step {
     struct slice header;
@@ -158,14 +167,17 @@ enum phase { PHASE_PRE, PHASE_AUTH, PHASE_POST };
 struct chain_item {
     const struct item_row *row;
     void *policy;
+    const struct slice *identity, *credentials; /* headers: see struct step */
+    size_t identity_n, credentials_n;
+    struct slice key_header; /* of the API key, or "" */
     enum phase phase;
     int64_t priority;
     size_t order;
 };
+enum item_said { ITEM_GO, ITEM_END /* the verdict stands */, ITEM_WAIT /* as STEP_WAIT */ };
 struct item_row {
     const char *name;
-    /* false: the verdict stands and the chain ends */
-    bool (*run)(struct decision *d, const struct chain_item *item);
+    enum item_said (*run)(struct decision *d, const struct chain_item *item);
 };
 
 /* ---- routes ---- */
@@ -201,6 +213,7 @@ struct route {
     size_t identity_n;
     struct slice *credentials; /* names of headers that carry secrets, each once */
     size_t credentials_n;
+    struct slice key_header; /* where the portal's API keys go, or "" */
     bool has_auth, by_table;
 };
 struct route_cand {
@@ -290,7 +303,8 @@ struct load {
     struct vec selectors;   /* struct selector */
     struct vec routes;      /* struct route */
     struct vec tables;      /* struct load_table: RouteTables before delegation */
-    struct vec secrets;     /* struct key_secret */
+    struct vec secrets;     /* struct key_secret: API keys */
+    struct vec values;      /* struct secret: all others, and ConfigMaps */
     struct vec limits;      /* struct limit_config */
     struct vec lua;         /* struct lua_step */
     struct vec apis;        /* struct api_draft */
@@ -314,6 +328,12 @@ FN void load_begin(struct load *l, const struct policy_opts *o, struct policy_fa
 FN void compile_nothing(struct load *l, struct resource *r);
 FN void compile_denies(struct load *l, struct resource *r);
 FN void compile_secret(struct load *l, struct resource *r);
+FN void compile_config_map(struct load *l, struct resource *r);
+/* The Secret (or ConfigMap) that a policy in namespace ns refers to; ref->ns "" means that namespace,
+ * then any. NULL: a fault at `at` says that it is not there. */
+FN const struct secret *secret_find(struct load *l, const struct field_in *in, const struct yaml *at,
+                                    bool is_config, const struct doc_ref *ref, struct slice ns) UNUSED;
+FN struct slice secret_value(const struct secret *s, struct slice name) UNUSED; /* "" when absent */
 FN void compile_ext_auth(struct load *l, struct resource *r);
 FN void compile_edge_auth(struct load *l, struct resource *r);
 FN void compile_limit_server(struct load *l, struct resource *r);
@@ -335,19 +355,29 @@ FN const struct item_row *item_limit(void);
 
 /* ---- deciding ---- */
 struct lua_lib_state;
+struct set_rt { /* a set and what this thread made of it; an old one stays while decisions of it wait */
+    struct policy_set *set;
+    struct script *script;
+    int *script_ids; /* by lua_step.index; -1 not loaded */
+    size_t parked;
+    struct set_rt *next;
+};
+struct parked;
 struct policy_ctx {
     struct policy_ctx_opts opts;
-    struct policy_set *set;
+    struct set_rt *rt;      /* in force first, then those that are still needed */
+    struct policy_set *set; /* rt->set */
     uint64_t set_version;
     struct arena arena;
     int64_t now_ms;
     uint64_t id_base, id_count;
     struct key_cache *keys;
-    struct script *script;
-    int *script_ids; /* by lua_step.index; -1 not loaded */
     struct lua_lib_state *lua; /* scratch of host functions, made when needed */
+    struct parked *parked;
+    size_t parked_n;
     int64_t shadow_log_ms, trouble_log_ms;
 };
+FN void ctx_drop_idle(struct policy_ctx *c); /* sets that are out of force and have no decision left */
 /* RC_NOTFOUND, RC_BADINPUT (trouble: not our JSON). The entry lives until key_cache_sweep. */
 FN enum rc key_cache_get(struct policy_ctx *c, struct slice api_key, const struct key_entry **out);
 FN void key_cache_sweep(struct key_cache *k); /* frees what was dropped; at the start of a batch */
@@ -356,21 +386,67 @@ FN void key_cache_close(struct key_cache *k);
 FN size_t key_cache_count(const struct key_cache *k) UNUSED;
 FN int64_t key_expires_ms(const struct field_pair *meta, size_t n);
 
-enum { DECISION_LIMITS_MAX = 64, DECISION_HEADERS_MAX = 128 };
+enum { DECISION_LIMITS_MAX = 64, DECISION_HEADERS_MAX = 128, DECISION_STATE_MAX = 64 };
+struct decision_var { /* of the state that is passed along the chain */
+    struct slice name;
+    const struct json *value;
+};
+struct decision_mark { /* where the verdict stood */
+    size_t upstream_n, remove_n, client_n, metadata_n, state_n;
+    struct policy_header *upstream; /* copy: values may be replaced in place */
+};
+struct decision_denial { /* a refusal that a booleanExpr may overrule */
+    bool there;
+    int status;
+    struct slice reason, words, rule, body;
+    struct policy_header *client;
+    size_t client_n;
+};
+enum { ITEM_AUTH_UNKNOWN = 255 };
 struct decision {
     struct policy_ctx *c;
+    struct set_rt *rt;
+    struct arena *arena; /* for all that the verdict points to */
     const struct policy_ask *ask;
     struct policy_verdict *v;
     const struct route *route;
     struct slice host, path, query;
     const struct key_entry *key;
-    struct field_pair *state; /* of luaAuth, passed along */
+    struct decision_var *state;
     size_t state_n, state_cap;
-    size_t upstream_cap, remove_cap, client_cap, trace_cap;
+    size_t upstream_cap, remove_cap, client_cap, trace_cap, metadata_cap;
     bool peek; /* policy_usage: look, do not count */
     struct slice trouble; /* reason code of the step that was in trouble */
-    bool decided_body;
+    /* where the chain is; kept while the decision waits */
+    size_t item, step;
+    uint8_t *said; /* of a booleanExpr: enum step_said by step, or ITEM_AUTH_UNKNOWN */
+    size_t said_n;
+    struct decision_mark mark, step_mark;
+    struct decision_denial denial;
+    bool marked;
+    int64_t step_began_ns;
+    const struct step *at; /* the step that runs */
+    /* Set by a step that says STEP_WAIT. Called when the decision has memory of its own: makes d->wait in
+     * d->arena (it is there already when the step waits again) and starts the work. */
+    void (*begin)(struct decision *d);
+    void *wait; /* the step's own, until it says something else than STEP_WAIT; NULL at first */
 };
+FN bool decide_chain(struct decision *d); /* from d->item on; false: it waits */
+FN enum rc decision_park(struct decision *from, policy_done_fn *done, void *user) MUST_CHECK;
+FN void decision_wake(struct decision *d) UNUSED; /* when the work is done; never inside begin */
+FN void park_end_all(struct policy_ctx *c);
+FN void decision_shadow(struct decision *d, struct slice policy, struct slice reason);
+FN int64_t decision_clock(const struct decision *d); /* ns when traced, else 0 */
+FN void *decision_grow(struct arena *a, void *v, size_t n, size_t *cap, size_t size);
+FN struct policy_header *decision_find(struct policy_header *h, size_t n, struct slice name);
+FN void decision_remove_add(struct decision *d, struct slice name);
+/* State and metadata values are not copied: they live in d->arena or in the set. */
+FN void decision_state_put(struct decision *d, struct slice name, const struct json *value);
+FN const struct json *decision_state_get(const struct decision *d, struct slice name) UNUSED;
+FN void decision_metadata(struct decision *d, struct slice space, struct slice name,
+                          const struct json *value) UNUSED;
+FN struct decision_mark decision_save(struct decision *d);
+FN void decision_undo(struct decision *d, const struct decision_mark *m);
 FN void decision_deny(struct decision *d, int status, struct slice reason, struct slice words,
                       struct slice rule);
 FN void decision_upstream(struct decision *d, struct slice name, struct slice value,
@@ -401,6 +477,8 @@ FN enum step_said step_lua_run(struct decision *d, const struct step *s);
 /* Host functions of scripts; their ctx is the policy_ctx, or NULL while a set is loaded. */
 FN const struct script_fn *lua_lib(size_t *n);
 FN void lua_push_json(struct script_call *c, const struct json *j);
+/* The value at i, copied; NULL when it is no JSON or larger than 64 KiB. */
+FN const struct json *lua_to_json(struct script_call *c, int i, struct arena *a);
 FN void lua_lib_close(struct lua_lib_state *s);
 struct lua_call { /* what script_user gives to host functions */
     struct decision *d;

@@ -131,9 +131,9 @@ static const struct field_table kinds_route_table = T(struct doc_route_table, ki
 
 /* ---- ExtAuthPolicy, AuthConfig ---- */
 static const struct field_row kinds_gloo_auth_rows[] = {
-    REQ(struct doc_gloo_auth, configs, "configs", FIELD_NODE, "steps in order; all must pass"),
-    F(struct doc_gloo_auth, boolean_expr, "booleanExpr", FIELD_STR, "not served yet: the routes are denied"),
-    QUIET("failOnRedirect"),
+    REQ(struct doc_gloo_auth, configs, "configs", FIELD_NODE, "steps in order; all must pass, or what booleanExpr says"),
+    F(struct doc_gloo_auth, boolean_expr, "booleanExpr", FIELD_STR, "names of steps with ||, && and !; all must pass when absent"),
+    F(struct doc_gloo_auth, fail_on_redirect, "failOnRedirect", FIELD_BOOL, "answer 401 where a step would redirect"),
 };
 static const struct field_table kinds_gloo_auth = T(struct doc_gloo_auth, kinds_gloo_auth_rows);
 static const struct field_row kinds_auth_config_rows[] = {
@@ -151,10 +151,10 @@ static const struct field_row kinds_ext_auth_rows[] = {
 static const struct field_table kinds_ext_auth = T(struct doc_ext_auth, kinds_ext_auth_rows);
 static const struct field_row kinds_edge_auth_rows[] = {
     APPLY(struct doc_edge_auth),
-    REQ(struct doc_edge_auth, configs, "configs", FIELD_NODE, "steps in order; all must pass"),
-    F(struct doc_edge_auth, boolean_expr, "booleanExpr", FIELD_STR, "not served yet: the routes are denied"),
+    REQ(struct doc_edge_auth, configs, "configs", FIELD_NODE, "steps in order; all must pass, or what booleanExpr says"),
+    F(struct doc_edge_auth, boolean_expr, "booleanExpr", FIELD_STR, "names of steps with ||, && and !; all must pass when absent"),
     FAIL_RULES(struct doc_edge_auth),
-    QUIET("failOnRedirect"),
+    F(struct doc_edge_auth, fail_on_redirect, "failOnRedirect", FIELD_BOOL, "answer 401 where a step would redirect"),
 };
 static const struct field_table kinds_edge_auth = T(struct doc_edge_auth, kinds_edge_auth_rows);
 
@@ -384,7 +384,7 @@ static const struct field_row kinds_secret_rows[] = {
     QUIET("apiVersion"), QUIET("kind"), QUIET("immutable"),
     {NULL, FIELD_SELF, offsetof(struct kinds_secret_doc, doc.self), 0, 0, 0, NULL, NULL, ""},
     {"metadata", FIELD_OBJ, offsetof(struct kinds_secret_doc, doc.meta), FIELD_REQUIRED, 0, 0, &kinds_meta, NULL, "name, namespace, labels"},
-    F(struct kinds_secret_doc, secret.type, "type", FIELD_STR, "extauth.solo.io/apikey for API keys"),
+    F(struct kinds_secret_doc, secret.type, "type", FIELD_STR, "extauth.solo.io/apikey for API keys; others are what a step refers to"),
     F(struct kinds_secret_doc, secret.data, "data", FIELD_PAIRS, "values in base64; api-key is the key, the rest is metadata"),
     F(struct kinds_secret_doc, secret.string_data, "stringData", FIELD_PAIRS, "the same as plain text"),
     QUIET("binaryData"),
@@ -405,8 +405,8 @@ static const struct kind_row kinds_rows[] = {
     {"RateLimitClientConfig", "trafficcontrol.policy.gloo.solo.io", STAGE_PARTS, &kinds_limit_client_doc, compile_limit_client, NULL, "what a request counts as"},
     {"RateLimitPolicy", "trafficcontrol.policy.gloo.solo.io", STAGE_POLICIES, &kinds_limit_policy_doc, compile_limit_policy, NULL, "which limits count on which routes"},
     {"RateLimitConfig", "ratelimit.solo.io", STAGE_POLICIES, &kinds_limit_both_doc, compile_limit_both, NULL, "limits and what a request counts as, in Gloo Edge's form"},
-    {"Secret", "v1", STAGE_PARTS, &kinds_secret, compile_secret, NULL, "API keys in a file"},
-    {"ConfigMap", "v1", STAGE_PARTS, &kinds_secret, compile_nothing, NULL, "read; nothing refers to it yet"},
+    {"Secret", "v1", STAGE_PARTS, &kinds_secret, compile_secret, NULL, "API keys in a file, and what steps refer to"},
+    {"ConfigMap", "v1", STAGE_PARTS, &kinds_secret, compile_config_map, NULL, "texts that policies refer to"},
     {"Portal", "apimanagement.gloo.solo.io|portal.gloo.solo.io", STAGE_CATALOG, &kinds_portal_doc, catalog_portal, NULL, "plans and visibility"},
     {"PortalGroup", "apimanagement.gloo.solo.io|portal.gloo.solo.io", STAGE_CATALOG, &kinds_group_doc, compile_nothing, NULL, "read; membership comes later"},
     {"ApiDoc", "apimanagement.gloo.solo.io", STAGE_CATALOG, &kinds_api_doc_doc, catalog_api_doc, NULL, "an OpenAPI document"},

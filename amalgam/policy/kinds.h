@@ -68,6 +68,7 @@ struct doc_route_table {
 struct doc_gloo_auth {
     const struct yaml *configs;
     struct slice boolean_expr;
+    bool fail_on_redirect;
 };
 struct doc_auth_config {
     struct doc_gloo_auth *gloo;
@@ -81,7 +82,7 @@ struct doc_edge_auth { /* AuthConfig */
     struct field_list apply;
     const struct yaml *configs;
     struct slice boolean_expr;
-    bool failure_mode_allow, shadow;
+    bool fail_on_redirect, failure_mode_allow, shadow;
 };
 
 struct doc_secret {

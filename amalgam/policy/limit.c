@@ -355,8 +355,8 @@ static void limit_gather(struct decision *d, const struct limit_policy *p, struc
         if (!limit_entries(d, r, e, &n))
             continue;
         if (r->is_set)
-            limit_find_sets(p->server, e, n, &d->c->arena, &sets);
-        else if ((rule = limit_find(p->server, e, n, &d->c->arena, &counter)) != NULL)
+            limit_find_sets(p->server, e, n, d->arena, &sets);
+        else if ((rule = limit_find(p->server, e, n, d->arena, &counter)) != NULL)
             limit_hit_add(h, rule, counter);
     }
     limit_weigh(h, 0);
@@ -370,7 +370,7 @@ static void limit_gather(struct decision *d, const struct limit_policy *p, struc
 static void limit_tell(struct decision *d, const struct limit_hits *h, const struct policy_limit *l)
 {
     struct policy_verdict *v = d->v;
-    struct policy_limit *all = arena_alloc(&d->c->arena, (v->limits_n + h->n) * sizeof *all);
+    struct policy_limit *all = arena_alloc(d->arena, (v->limits_n + h->n) * sizeof *all);
 
     if (v->limits_n)
         memcpy(all, v->limits, v->limits_n * sizeof *all);

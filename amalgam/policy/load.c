@@ -312,7 +312,7 @@ void load_begin(struct load *l, const struct policy_opts *o, struct policy_fault
 
 static void load_end(struct load *l)
 {
-    struct vec *vecs[] = {&l->resources, &l->selectors, &l->routes, &l->tables, &l->secrets,
+    struct vec *vecs[] = {&l->resources, &l->selectors, &l->routes, &l->tables, &l->secrets, &l->values,
                           &l->limits, &l->lua, &l->apis, &l->plans};
 
     for (size_t i = 0; i < ARRAY_LEN(vecs); i++)

@@ -202,6 +202,22 @@ static int lua_lib_json_encode(struct script_call *c, void *ctx)
     return n;
 }
 
+const struct json *lua_to_json(struct script_call *c, int i, struct arena *a)
+{
+    struct buf text;
+    struct jsonw w;
+    struct json *j = NULL;
+    struct err e = {0};
+
+    buf_init(&text, LUA_LIB_VALUE_MAX);
+    jsonw_init(&w, &text);
+    if (!lua_lib_write_json(c, i, &w, 0) || buf_over(&text) ||
+        json_parse(a, buf_all(&text), LUA_LIB_VALUE_MAX, &j, &e) != RC_OK)
+        j = NULL;
+    buf_free(&text);
+    return j;
+}
+
 /* ---- digests and codes ---- */
 
 static int lua_lib_b64_encode(struct script_call *c, void *ctx)

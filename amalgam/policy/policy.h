@@ -8,8 +8,8 @@
  * DECIDING. Each thread has a policy_ctx: arena, Lua state, cache of parsed API keys. policy_decide
  * matches the route (host, path, method, headers), runs its chain in Gloo's phase order and fills a
  * verdict whose slices live in ctx's arena until the next policy_begin. No system allocation, no lock
- * across a step, no blocking: a step that must wait answers STEP_WAIT and the check is parked until
- * policy_resume (used from the steps of a later issue on; the doors handle it already).
+ * across a step, no blocking: a step that must wait for another server parks the decision, which goes
+ * on in the same thread when the answer is there (park.c); the door gets the verdict by its function.
  * On trouble of any kind the verdict is a denial, unless the policy says failureModeAllow.
  */
 #ifndef POLICY_POLICY_H
@@ -125,6 +125,10 @@ struct policy_ask {
     struct slice body;
     int64_t now_ms; /* wall clock of the turn */
     bool trace;
+    /* What Envoy says beside the request (gRPC), or NULL: objects. */
+    const struct json *extensions; /* attributes.context_extensions */
+    const struct json *metadata;   /* attributes.metadata_context.filter_metadata */
+    struct slice principal;        /* the client's certificate as the gateway names it, or "" */
 };
 
 enum header_op { HEADER_SET, HEADER_APPEND };
@@ -139,6 +143,11 @@ struct policy_trace {
     struct slice said;   /* "pass", "deny", "limited", "skip", "trouble" */
     struct slice detail; /* in words, without secrets */
     int64_t took_ns;
+};
+struct policy_metadata { /* for the gateway: envoy.filters.http.ext_authz */
+    struct slice space;  /* name of the step, or "" for the top level */
+    struct slice name;
+    const struct json *value;
 };
 struct policy_limit { /* one limit that was looked at */
     struct slice name; /* policy name for RateLimit-Policy, e.g. the plan or "<config>-<n>" */
@@ -166,12 +175,15 @@ struct policy_verdict {
     size_t trace_n;
     struct policy_limit *limits;
     size_t limits_n;
+    struct policy_metadata *metadata;
+    size_t metadata_n;
     struct slice user, plan, key_uuid, route;
 };
 /* Starts a batch: takes up a swapped set, resets the arena. Once per read batch, not per question. */
 FN void policy_begin(struct policy_ctx *c, int64_t now_ms);
 FN struct arena *policy_arena(struct policy_ctx *c);
-/* RC_OK: *v is the answer. RC_AGAIN: parked; done is called later in this thread with the verdict. */
+/* RC_OK: *v is the answer. RC_AGAIN: parked; done is called later, once, in this thread, with the verdict
+ * (until it returns). done NULL: a question that would have to wait is refused. */
 typedef void policy_done_fn(void *user, const struct policy_verdict *v);
 FN enum rc policy_decide(struct policy_ctx *c, const struct policy_ask *q, struct policy_verdict *v,
                          policy_done_fn *done, void *user) MUST_CHECK;

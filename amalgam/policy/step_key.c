@@ -179,6 +179,7 @@ bool step_key_compile(struct load *l, const struct field_in *in, void *doc, cons
     out->identity = names;
     out->identity_n = k->headers_n;
     out->credential = k->header;
+    out->api_key = true;
     out->denies = d->unserved != NULL;
     if (out->denies)
         fault_add(in, true, d->unserved, NULL, "hmac, digest, match and aerospikeApikeyStorage are "
@@ -237,7 +238,7 @@ static enum rc step_key_find(struct decision *d, const struct key_step *k, struc
 
     if (!k->from_secrets)
         return key_cache_get(d->c, key, e);
-    hmac_sha256(&d->c->set->secret_mac, key, mac);
+    hmac_sha256(&d->rt->set->secret_mac, key, mac);
     s = map_get(&k->secrets, slice_of((const char *)mac, sizeof mac));
     if (!s || !slice_eq_secret(slice_of((const char *)s->mac, 32), slice_of((const char *)mac, 32)))
         return RC_NOTFOUND;

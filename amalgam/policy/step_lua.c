@@ -18,8 +18,7 @@ enum {
     STEP_LUA_TEXT_MAX = 256 << 10,
     STEP_LUA_CONFIG_MAX = 256 << 10,
     STEP_LUA_BODY_MAX = 64 << 10,
-    STEP_LUA_HEADERS_MAX = 64,
-    STEP_LUA_STATE_MAX = 64
+    STEP_LUA_HEADERS_MAX = 64
 };
 
 struct step_lua_doc {
@@ -245,7 +244,7 @@ static void step_lua_headers(struct script_call *c, struct decision *d)
             continue;
         for (size_t k = i + 1; more && k < q->headers_n; k++)
             if (slice_eq_ci(q->headers[k].name, n))
-                value = arena_fmt(&d->c->arena, "%.*s, %.*s", SFMT(value), SFMT(q->headers[k].value));
+                value = arena_fmt(d->arena, "%.*s, %.*s", SFMT(value), SFMT(q->headers[k].value));
         for (size_t k = 0; k < n.n; k++)
             name[k] = ascii_lower(n.p[k]);
         step_lua_kstr(c, slice_of(name, n.n), value);
@@ -286,8 +285,10 @@ static void step_lua_request(struct script_call *c, struct decision *d)
     step_lua_headers(c, d);
     step_lua_identity_arg(c, d);
     script_table(c);
-    for (size_t i = 0; i < d->state_n; i++)
-        step_lua_kstr(c, d->state[i].name, d->state[i].value);
+    for (size_t i = 0; i < d->state_n; i++) {
+        lua_push_json(c, d->state[i].value);
+        script_set(c, d->state[i].name);
+    }
     script_set(c, S("state"));
 }
 
@@ -315,8 +316,8 @@ static bool step_lua_take_headers(struct script_call *c, struct decision *d, boo
         int at = script_count(c);
         script_nil(c);
         while (script_next(c, at)) {
-            struct slice name = arena_dup(&d->c->arena, script_to_str(c, -2));
-            struct slice value = arena_dup(&d->c->arena, script_to_str(c, -1));
+            struct slice name = arena_dup(d->arena, script_to_str(c, -2));
+            struct slice value = arena_dup(d->arena, script_to_str(c, -1));
             script_pop(c, 1);
             if (++n > STEP_LUA_HEADERS_MAX || !step_lua_header_ok(name, value)) {
                 ok = false; /* the loop ends by itself: a table is finite */
@@ -341,7 +342,7 @@ static bool step_lua_take_remove(struct script_call *c, struct decision *d)
         int64_t n = MIN(script_len(c, at), (int64_t)STEP_LUA_HEADERS_MAX);
         for (int64_t k = 1; k <= n; k++) {
             script_item(c, at, k);
-            struct slice name = arena_dup(&d->c->arena, script_to_str(c, -1));
+            struct slice name = arena_dup(d->arena, script_to_str(c, -1));
             script_pop(c, 1);
             if (http_token_ok(name))
                 decision_remove(d, name);
@@ -353,34 +354,15 @@ static bool step_lua_take_remove(struct script_call *c, struct decision *d)
     return ok;
 }
 
-static void step_lua_state_put(struct decision *d, struct slice name, struct slice value)
-{
-    struct field_pair *at = NULL;
-
-    for (size_t i = 0; i < d->state_n; i++)
-        if (slice_eq(d->state[i].name, name))
-            at = &d->state[i];
-    if (!d->state)
-        d->state = arena_alloc(&d->c->arena, STEP_LUA_STATE_MAX * sizeof *d->state);
-    if (!at && d->state_n < STEP_LUA_STATE_MAX) {
-        at = &d->state[d->state_n++];
-        at->name = arena_dup(&d->c->arena, name);
-    }
-    if (at)
-        at->value = arena_dup(&d->c->arena, value);
-}
-
 static void step_lua_take_state(struct script_call *c, struct decision *d)
 {
     if (script_field(c, -1, S("state")) == SK_TABLE) {
         int at = script_count(c);
         script_nil(c);
         while (script_next(c, at)) {
-            enum script_kind k = script_kind(c, -1);
-            if (k == SK_BOOL)
-                step_lua_state_put(d, script_to_str(c, -2), script_to_bool(c, -1) ? S("true") : S("false"));
-            else if (k == SK_STR || k == SK_INT || k == SK_NUM)
-                step_lua_state_put(d, script_to_str(c, -2), script_to_str(c, -1));
+            const struct json *value = lua_to_json(c, -1, d->arena);
+            if (value)
+                decision_state_put(d, arena_dup(d->arena, script_to_str(c, -2)), value);
             script_pop(c, 1);
         }
     }
@@ -405,11 +387,11 @@ static enum step_said step_lua_deny(struct script_call *c, struct decision *d, c
     status = script_to_int(c, -1, 403);
     script_pop(c, 1);
     (void)script_field(c, -1, S("reason"));
-    reason = arena_dup(&d->c->arena, script_to_str(c, -1));
+    reason = arena_dup(d->arena, script_to_str(c, -1));
     script_pop(c, 1);
     (void)script_field(c, -1, S("body"));
     body = script_to_str(c, -1);
-    body = body.n <= STEP_LUA_BODY_MAX ? arena_dup(&d->c->arena, body) : S("");
+    body = body.n <= STEP_LUA_BODY_MAX ? arena_dup(d->arena, body) : S("");
     script_pop(c, 1);
     /* whatever a script says, a denial is never a 2xx (an allow) nor a 5xx (a gateway's fail rule) */
     if (status < 300 || status > 499 || status == 304)
@@ -466,29 +448,31 @@ static enum step_said step_lua_answer(struct script_call *c, struct decision *d,
 
 /* ---- running ---- */
 
-static bool step_lua_ready(struct policy_ctx *c, const struct lua_step *s, struct err *e)
+static bool step_lua_ready(struct decision *d, const struct lua_step *s, struct err *e)
 {
+    struct policy_ctx *c = d->c;
+    struct set_rt *rt = d->rt;
     struct script_budget b = {c->opts.lua_instructions, c->opts.lua_memory_bytes};
     size_t n;
     const struct script_fn *rows = lua_lib(&n);
 
-    if (!c->script) {
-        c->script = script_open(&b);
-        script_lib(c->script, "postern", rows, n, c);
-        c->script_ids = mem_alloc((c->set->lua_n + 1) * sizeof *c->script_ids);
-        for (size_t i = 0; i < c->set->lua_n; i++)
-            c->script_ids[i] = -1;
+    if (!rt->script) {
+        rt->script = script_open(&b);
+        script_lib(rt->script, "postern", rows, n, c);
+        rt->script_ids = mem_alloc((rt->set->lua_n + 1) * sizeof *rt->script_ids);
+        for (size_t i = 0; i < rt->set->lua_n; i++)
+            rt->script_ids[i] = -1;
     }
-    if (c->script_ids[s->index] >= 0)
+    if (rt->script_ids[s->index] >= 0)
         return true;
-    return script_load(c->script, arena_cstr(&c->arena, s->name), s->text,
-                       &c->script_ids[s->index], e) == RC_OK;
+    return script_load(rt->script, arena_cstr(d->arena, s->name), s->text,
+                       &rt->script_ids[s->index], e) == RC_OK;
 }
 
 static enum step_said step_lua_failed(struct decision *d, const struct step *s, const struct err *e)
 {
     d->trouble = S("lua_trouble");
-    d->v->words = arena_fmt(&d->c->arena, "Lua policy %.*s: %s", SFMT(s->policy), e->text);
+    d->v->words = arena_fmt(d->arena, "Lua policy %.*s: %s", SFMT(s->policy), e->text);
     if (d->c->now_ms - d->c->trouble_log_ms >= 1000) {
         d->c->trouble_log_ms = d->c->now_ms;
         log_event(LOG_WARN, "policy.lua_trouble", "policy=%.*s decision=%s text=%s", SFMT(s->policy),
@@ -505,9 +489,9 @@ enum step_said step_lua_run(struct decision *d, const struct step *s)
     struct script_call *c;
     enum step_said said;
 
-    if (!step_lua_ready(d->c, ls, &e))
+    if (!step_lua_ready(d, ls, &e))
         return step_lua_failed(d, s, &e);
-    c = script_begin(d->c->script, d->c->script_ids[ls->index], &user);
+    c = script_begin(d->rt->script, d->rt->script_ids[ls->index], &user);
     step_lua_request(c, d);
     lua_push_json(c, ls->config);
     if (script_run(c, 2, 1, &e) == RC_OK) {

@@ -221,3 +221,43 @@ bool json_bool(const struct json *o, struct slice name, bool otherwise)
     const struct json *v = json_get(o, name);
     return v && v->kind == JSON_BOOL ? v->b : otherwise;
 }
+
+/* ---------------------------------------------------------------- making values */
+
+static void json_copy_into(struct arena *a, struct json *to, const struct json *from)
+{
+    *to = *from;
+    if (from->kind == JSON_STR) {
+        to->s = arena_dup(a, from->s);
+    } else if (from->kind == JSON_ARR) {
+        to->items = ARENA_ARRAY(a, struct json, from->n + 1);
+        for (uint32_t i = 0; i < from->n; i++)
+            json_copy_into(a, &to->items[i], &from->items[i]);
+    } else if (from->kind == JSON_OBJ) {
+        to->members = ARENA_ARRAY(a, struct json_member, from->n + 1);
+        for (uint32_t i = 0; i < from->n; i++) {
+            to->members[i].name = arena_dup(a, from->members[i].name);
+            json_copy_into(a, &to->members[i].value, &from->members[i].value);
+        }
+    }
+}
+
+const struct json *json_copy(struct arena *a, const struct json *j)
+{
+    struct json *copy;
+
+    if (!j)
+        return NULL;
+    copy = ARENA_NEW(a, struct json);
+    json_copy_into(a, copy, j); /* as deep as the reader allows */
+    return copy;
+}
+
+struct json *json_text(struct arena *a, struct slice s)
+{
+    struct json *j = ARENA_NEW(a, struct json);
+
+    j->kind = JSON_STR;
+    j->s = s;
+    return j;
+}

@@ -47,6 +47,9 @@ FN enum rc json_parse(struct arena *a, struct slice text, size_t max_bytes, stru
                       struct err *e) MUST_CHECK;
 /* Member of an object, or NULL (also when o is NULL or no object). */
 FN const struct json *json_get(const struct json *o, struct slice name);
+/* A deep copy in the arena; NULL for NULL. */
+FN const struct json *json_copy(struct arena *a, const struct json *j);
+FN struct json *json_text(struct arena *a, struct slice s) UNUSED; /* a string; s is not copied */
 /* Typed reads with a default; json_str gives "" for absent or other types. */
 FN struct slice json_str(const struct json *o, struct slice name);
 FN int64_t json_int(const struct json *o, struct slice name, int64_t otherwise);

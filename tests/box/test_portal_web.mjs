@@ -177,8 +177,9 @@ async function ask_allowed(p, key) {
 }
 
 /* A copied sample is run as it stands: what people paste must work. */
-async function run_samples(p) {
+async function run_samples(p, key) {
   const { page } = p;
+  await page.getByLabel(/Your key for/).fill(key); /* a load of the page has forgotten it */
   for (const [lang, program, args] of [['curl', 'bash', ['-c']], ['Python', 'python3', ['-c']]]) {
     await page.getByRole('button', { name: lang, exact: true }).click();
     await page.getByRole('button', { name: `Copy ${lang}` }).click();
@@ -240,7 +241,7 @@ async function loop(base, name, look) {
     await usage_moves(p, key_name);
     if (look.samples) {
       await to_operation(p);
-      await run_samples(p);
+      await run_samples(p, key);
     }
     await revoke_then_denied(p, key_name, key);
   });
