@@ -192,7 +192,7 @@ static void rest_limit_json(struct call *c, const struct policy_api *api, const 
     jsonw_kstr(&c->w, S("unit"), slice_str(limit_unit_name(l->unit)));
     jsonw_ki64(&c->w, S("used"), l->used);
     jsonw_ki64(&c->w, S("remaining"), l->remaining);
-    jsonw_ki64(&c->w, S("resetSeconds"), l->reset_s);
+    jsonw_ki64(&c->w, S("reset_seconds"), l->reset_s);
     jsonw_kbool(&c->w, S("over"), l->over);
     jsonw_end_obj(&c->w);
 }

@@ -292,7 +292,7 @@ def test_keys(p, dev, boss):
     use = dev.get(f"/v1/keys/{key['id']}/usage").json()
     used = [x for x in use["limits"] if x["limit"] == 5]
     check("usage moves", used and used[0]["used"] in (1, 2) and used[0]["remaining"] == 5 - used[0]["used"]
-          and used[0]["unit"] == "MINUTE" and 0 < used[0]["resetSeconds"] <= 60 and not used[0]["over"] and use["asOf"], use)
+          and used[0]["unit"] == "MINUTE" and 0 < used[0]["reset_seconds"] <= 60 and not used[0]["over"] and use["asOf"], use)
     again = dev.get(f"/v1/keys/{key['id']}/usage").json()
     check("looking does not count", [x["used"] for x in again["limits"]] <= [x["used"] for x in use["limits"]], again)
 

@@ -269,6 +269,8 @@ async function others(base, name, look) {
     await p.shot('health');
     await page.goto('/admin/policies');
     await page.locator('.counts').waitFor();
+    const heads = await page.locator('.counts dt').allInnerTexts();
+    check(`${name}: every count has its word`, heads.length === 8 && heads.every((w) => /^[A-Z]/.test(w)), heads.join());
     await check_page(p, 'policies');
     await p.shot('policies');
     await page.goto('/admin/people');
@@ -429,6 +431,66 @@ async function session_end(mock) {
   await p.context.close();
 }
 
+/* Names that an address must carry encoded, and an address that is no encoding at all. */
+async function addresses(mock) {
+  const spec = { openapi: '3.1.0', info: { title: 'Odd names', version: '1.0+b/2' }, paths: {
+    '/v1/odd': { get: { operationId: 'odd:list/100%', summary: 'List odd things', responses: { 200: { description: 'Done' } } } } } };
+  mock.state.apis.push({ id: 'odd names', spec, operations: 1, path: '/v1', host: 'odd.example.com' });
+  const p = await open_person(browser, mock.url, 'addresses', {});
+  await step('addresses', async () => {
+    await p.page.goto('/apis/odd%20names');
+    await p.page.getByRole('link', { name: /List odd things/ }).first().click();
+    await p.page.getByRole('heading', { name: 'List odd things' }).waitFor();
+    await p.page.reload();
+    await p.page.getByRole('heading', { name: 'List odd things' }).waitFor();
+    ok('addresses: an operation with signs in its name has an address that can be sent on');
+    await p.page.goto('/apis/%E0%A4%A');
+    await p.page.getByText('There is no API named').waitFor();
+    ok('addresses: one that cannot be decoded is a page, not a blank');
+  });
+  mock.state.apis.pop();
+  await p.context.close();
+}
+
+/* What one person pasted is not there for the next one at the same tab. */
+async function next_person(mock) {
+  const p = await open_person(browser, mock.url, 'next', {});
+  const { page } = p;
+  await step('next person', async () => {
+    await login(p, '/apis/harbour/1.2.0/listTides');
+    await page.getByLabel(/Your key for/).fill('pst_somebodyelses');
+    await page.locator('.drop.account > .button').click();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.waitForURL(/\/signin/);
+    await page.getByRole('button', { name: 'Fill in the demo account' }).click();
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.locator('.apirow').first().waitFor();
+    await to_operation(p);
+    check('next person: the pasted key is gone', await page.getByLabel(/Your key for/).inputValue() === '');
+  });
+  await p.context.close();
+}
+
+/* An operator looks at people, and is not offered what only an owner may do. */
+async function operator(mock) {
+  const add = (name, more) => mock.add_user({ email: `${name}@example.org`, name, password: 'a quiet little gate', ...more });
+  add('Otto', { role: 'operator' });
+  add('Dora', { role: 'developer', disabled: true });
+  const p = await open_person(browser, mock.url, 'operator', {});
+  const { page } = p;
+  await step('operator', async () => {
+    await page.goto('/signin?next=/admin/people');
+    await page.getByLabel('E-mail').fill('Otto@example.org');
+    await page.getByRole('textbox', { name: 'Password', exact: true }).fill('a quiet little gate');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.locator('table.data').waitFor();
+    check('operator: no invitation is offered', await page.getByRole('button', { name: 'Invite somebody' }).count() === 0);
+    check('operator: a disabled account says so', /disabled/.test(await page.locator('tr', { hasText: 'Dora' }).innerText()));
+    await check_page(p, 'people');
+  });
+  await p.context.close();
+}
+
 /* ---- a real Postern ---- */
 
 const free_port = () => new Promise((resolve) => {
@@ -502,6 +564,9 @@ async function with_mock() {
   await keyboard(mock.url);
   await without_scripts(mock.url);
   await session_end(mock);
+  await addresses(mock);
+  await next_person(mock);
+  await operator(mock);
   await mock.close();
   const fresh = await start_mock({ setup: true, private: true });
   await first_setup(fresh.url, fresh.setup);

@@ -3,7 +3,7 @@
  */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { t, LANGUAGES, lang, load_language } from './lib/i18n.js';
-import { place, go, match } from './lib/router.js';
+import { decoded, place, go, match } from './lib/router.js';
 import { status, user, is_admin, sign_out, here_as_next } from './lib/session.js';
 import { prefs, set_pref } from './lib/prefs.js';
 import { cell, useCell } from './lib/cell.js';
@@ -56,7 +56,7 @@ function find_page(path) {
 function NotFound({ path }) {
   return (
     <>
-      <PageHead title={t('lost.title')} lead={t('lost.text', { path })} />
+      <PageHead title={t('lost.title')} lead={t('lost.text', { path: decoded(path) })} />
       <p><a class="button primary" href="/apis">{t('lost.go')}</a></p>
     </>
   );

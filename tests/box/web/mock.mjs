@@ -74,7 +74,7 @@ function add_user(st, u) {
 }
 
 const show_user = (u) => ({ id: u.id, email: u.email, name: u.name, username: u.email, isAdmin: u.role !== 'developer',
-  role: u.role, synced: !!u.password, createdAt: u.createdAt, updatedAt: u.updatedAt });
+  role: u.role, synced: !!u.password, disabled: !!u.disabled, createdAt: u.createdAt, updatedAt: u.updatedAt });
 
 const state_of = (k) => (k.revoked ? 'revoked' : k.expiresAt && Date.parse(k.expiresAt) < Date.now() ? 'expired' : 'active');
 const show_key = (k) => ({ id: k.id, name: k.name, publicPart: k.publicPart, plan: k.plan, product: k.product, state: state_of(k),
@@ -89,7 +89,7 @@ function window_of(st, k, count) {
   if (count && used < plan.requestsPerUnit) st.counters.set(name, used + 1);
   const after = count ? Math.min(used + 1, plan.requestsPerUnit) : used;
   return { name: plan.name, product: k.product || null, limit: plan.requestsPerUnit, unit: plan.unit, used: after,
-    remaining: plan.requestsPerUnit - after, resetSeconds: start + len - Math.floor(Date.now() / 1000),
+    remaining: plan.requestsPerUnit - after, reset_seconds: start + len - Math.floor(Date.now() / 1000),
     over: count ? used >= plan.requestsPerUnit : used >= plan.requestsPerUnit };
 }
 
@@ -117,7 +117,7 @@ function decide(st, b) {
   const w = window_of(st, key, true);
   if (w.over) {
     trace.push({ step: 'rateLimit', policy: 'demo.plans', rule: 'limits.yaml:22', said: 'limited', detail: `${w.limit} of ${w.limit} used.` });
-    return say(false, 429, 'limited', `The plan ${key.plan} allows ${w.limit} requests per ${w.unit.toLowerCase()}. Try again in ${w.resetSeconds} s.`, 'limits.yaml:22', [w]);
+    return say(false, 429, 'limited', `The plan ${key.plan} allows ${w.limit} requests per ${w.unit.toLowerCase()}. Try again in ${w.reset_seconds} s.`, 'limits.yaml:22', [w]);
   }
   trace.push({ step: 'rateLimit', policy: 'demo.plans', rule: 'limits.yaml:22', said: 'pass', detail: `${w.used} of ${w.limit} used.` });
   return say(true, 200, 'ok', 'Allowed: the key is good and the plan has room.', 'auth.yaml:14', [w]);
@@ -229,7 +229,7 @@ const ROUTES = [
   ['GET', '/admin/v1/policies', (c) => {
     admin(c);
     return { loadedAt: new Date(Date.now() - 420e3).toISOString(),
-      counts: { files: 6, resources: 14, routes: 4, ext_auth: 2, rate_limits: 3, lua: 1, apis: c.st.apis.length, plans: PLANS.length },
+      counts: { files: 6, resources: 14, routes: 4, extAuth: 2, rateLimits: 3, lua: 1, apis: c.st.apis.length, plans: PLANS.length },
       faults: [
         { file: 'limits.yaml', line: 31, col: 7, text: 'spec.raw.rateLimits[0].unit: "MINUTES" is not a unit; expected SECOND, MINUTE, HOUR or DAY. Write MINUTE.', notice: false },
         { file: 'routes.yaml', line: 9, col: 5, text: 'forwardTo is read and ignored: your gateway routes, Postern decides.', notice: true },
@@ -320,7 +320,7 @@ export function start_mock(opts = {}) {
   });
   return new Promise((resolve) => server.listen(opts.port || 0, '127.0.0.1', () => {
     const url = `http://127.0.0.1:${server.address().port}`;
-    resolve({ url, state: st, setup: `${url}/setup?token=mock-setup-token`, close: () => new Promise((r) => { server.closeAllConnections?.(); server.close(r); }) });
+    resolve({ url, state: st, add_user: (u) => add_user(st, u), setup: `${url}/setup?token=mock-setup-token`, close: () => new Promise((r) => { server.closeAllConnections?.(); server.close(r); }) });
   }));
 }
 

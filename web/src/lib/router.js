@@ -4,7 +4,16 @@
  */
 import { cell } from './cell.js';
 
-const read = () => ({ path: decodeURI(location.pathname), query: new URLSearchParams(location.search), moved: history.state?.moved || 0 });
+/* A part of an address in clear; one that is no encoding stays as it is. */
+export function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+const read = () => ({ path: location.pathname, query: new URLSearchParams(location.search), moved: history.state?.moved || 0 });
 export const place = cell(read());
 let moves = 0;
 
@@ -46,7 +55,7 @@ export function start_router() {
   document.addEventListener('click', on_click);
 }
 
-/* Pattern "/apis/:id" against a path: parameters, or null. */
+/* Pattern "/apis/:id" against a path: parameters in clear, or null. */
 export function match(pattern, path) {
   const want = pattern.split('/');
   const have = path.replace(/\/+$/, '').split('/');
@@ -55,7 +64,7 @@ export function match(pattern, path) {
   for (let i = 0; i < want.length; i++) {
     if (want[i][0] === ':') {
       if (!have[i]) return null;
-      params[want[i].slice(1)] = have[i];
+      params[want[i].slice(1)] = decoded(have[i]);
     } else if (want[i] !== have[i]) return null;
   }
   return params;

@@ -6,6 +6,7 @@ import { t, has_message, num } from '../lib/i18n.js';
 import { get, post } from '../lib/api.js';
 import { go } from '../lib/router.js';
 import { useLoad } from '../lib/load.js';
+import { user } from '../lib/session.js';
 import { Command, Copy, Dialog, Empty, Field, FormFault, Loading, PageHead, State, Table, Time, Trouble, useForm } from '../ui/parts.jsx';
 import { Icon } from '../ui/icons.jsx';
 import { lazy } from '../ui/lazy.jsx';
@@ -111,21 +112,26 @@ function Invite({ onClose, onDone }) {
   );
 }
 
+function PersonState({ u }) {
+  if (u.disabled) return <State is="bad">{t('people.disabled')}</State>;
+  return u.synced ? <State is="ok">{t('people.active')}</State> : <State is="idle">{t('people.waits')}</State>;
+}
+
 function People() {
   const load = useLoad(() => get('/admin/v1/users'), []);
   const [open, set_open] = useState(false);
   const rows = load.data || [];
   const columns = [
-    { title: t('name'), cell: (u) => <strong>{u.name || '–'}</strong> },
+    { title: t('name'), cell: (u) => <strong>{u.name || u.email}</strong> },
     { title: t('email'), cell: (u) => u.email },
     { title: t('people.role'), cell: (u) => t(`role.${u.role}`) },
-    { title: t('keys.state'), cell: (u) => (u.synced === false ? <State is="idle">{t('people.waits')}</State> : <State is="ok">{t('people.active')}</State>) },
+    { title: t('keys.state'), cell: (u) => <PersonState u={u} /> },
     { title: t('people.since'), cell: (u) => <Time iso={u.createdAt} /> },
   ];
   return (
     <>
       <PageHead title={t('admin.people')} lead={t('people.lead')}>
-        <button type="button" class="button primary" onClick={() => set_open(true)}><Icon name="plus" />{t('people.invite')}</button>
+        {user.get().role === 'owner' && <button type="button" class="button primary" onClick={() => set_open(true)}><Icon name="plus" />{t('people.invite')}</button>}
       </PageHead>
       {load.fault && <Trouble fault={load.fault} again={load.reload} />}
       {!load.data && !load.fault && <Loading slow={load.slow} />}

@@ -5,7 +5,7 @@ import { t } from '../lib/i18n.js';
 import { get, post } from '../lib/api.js';
 import { go } from '../lib/router.js';
 import { useLoad } from '../lib/load.js';
-import { signed_in } from '../lib/session.js';
+import { signed_in, status } from '../lib/session.js';
 import { Empty, Field, FormFault, Loading, PageHead, Password, Time, useForm } from '../ui/parts.jsx';
 import { Mark } from '../ui/icons.jsx';
 
@@ -25,7 +25,7 @@ export default function Setup({ query }) {
       <div class="door">
         <Mark size={40} />
         <PageHead title={t('setup.gone')} />
-        <Empty title={t('setup.gone.title')} command="postern user setup-link"><p>{t('setup.gone.text')}</p></Empty>
+        <Empty title={t('setup.gone.title')} command={status.get().setup_needed ? 'postern user setup-link' : 'postern user reset-password EMAIL'}><p>{t('setup.gone.text')}</p></Empty>
         <p class="small"><a href="/signin">{t('signin.go')}</a></p>
       </div>
     );

@@ -5,7 +5,7 @@ import { t, exact, num, seconds, unit_word } from '../lib/i18n.js';
 import { get } from '../lib/api.js';
 import { catalogue } from '../lib/catalogue.js';
 import { useLoad } from '../lib/load.js';
-import { Empty, Loading, Meter, PageHead, State, Table, Time, Trouble, limit_words, reset_of, reset_words, say, used_of } from '../ui/parts.jsx';
+import { Empty, Loading, Meter, PageHead, State, Table, Time, Trouble, limit_words, reset_words, say, used_of } from '../ui/parts.jsx';
 import { Icon } from '../ui/icons.jsx';
 
 async function ask() {
@@ -24,7 +24,7 @@ function Limits({ k, u, names }) {
     { title: t('usage.allowed'), class: 'n', cell: (l) => `${num(l.limit)} / ${unit_word(l.unit)}` },
     { title: t('usage.used'), class: 'n', cell: (l) => num(used_of(l)) },
     { title: t('usage.left'), class: 'n', cell: (l) => num(l.remaining) },
-    { title: t('usage.reset'), class: 'n', cell: (l) => seconds(reset_of(l)) },
+    { title: t('usage.reset'), class: 'n', cell: (l) => seconds(l.reset_seconds) },
   ];
   return (
     <div class="usagerow">

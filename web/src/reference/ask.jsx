@@ -16,6 +16,11 @@ import { Code, Segments } from './operation.jsx';
 
 const pasted = cell('');
 const chosen = cell(''); /* id in the vault, "paste", or "" for the newest that there is */
+user.watch(() => { /* nobody finds what the one before pasted */
+  if (user.get()) return;
+  pasted.set('');
+  chosen.set('');
+});
 
 const mask = (clear) => `${clear.slice(0, Math.min(12, clear.length >> 2))}${'•'.repeat(8)}`;
 

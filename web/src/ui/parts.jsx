@@ -160,8 +160,7 @@ export function Meter({ limit, label }) {
 /* Refused requests may be counted too: what is used up never exceeds the limit on the page. */
 export const used_of = (l) => (l.limit ? Math.min(l.used, l.limit) : l.used);
 export const limit_words = (l) => t('limit.used', { used: used_of(l), limit: l.limit, unit: unit_word(l.unit) });
-export const reset_of = (l) => l.resetSeconds ?? l.reset_s ?? l.reset_seconds ?? 0;
-export const reset_words = (l) => t('limit.reset', { when: seconds(reset_of(l)) });
+export const reset_words = (l) => t('limit.reset', { when: seconds(l.reset_seconds) });
 export const number = num;
 
 /* ---- forms ---- */
