@@ -363,9 +363,9 @@ static size_t app_health_doors(struct app *a, struct arena *arena, struct portal
             continue;
         char text[128];
         size_t len = net_addr_format(&a->addrs[d], text);
+        unsigned long long conns = listener_conns(a->listeners[d]);
         app_health_line(&h[n++], doors[d], "ok",
-                        arena_fmt(arena, "%.*s, %llu connections", (int)len, text,
-                                  (unsigned long long)listener_conns(a->listeners[d])), "");
+                        arena_fmt(arena, "%.*s, %llu connection%s", (int)len, text, conns, conns == 1 ? "" : "s"), "");
     }
     return n;
 }
@@ -398,10 +398,13 @@ size_t app_health(void *ctx, struct arena *arena, struct portal_health **out)
     uint64_t reloads = a->reloads;
     struct tls_facts cert = a->portal_cert;
     lock_drop(&a->faults_lock);
-    int64_t left_days = (cert.not_after_ms - clock_wall_ms()) / 86400000;
+    int64_t left_ms = cert.not_after_ms - clock_wall_ms();
+    long long left_days = left_ms / 86400000;
     if (a->listeners[DOOR_PORTAL])
-        app_health_line(&h[n++], "portal certificate", left_days < 14 ? "warn" : "ok",
-                        arena_fmt(arena, "%s, %lld days left", cert.subject, (long long)left_days),
+        app_health_line(&h[n++], "portal certificate", left_ms <= 0 ? "bad" : left_days < 14 ? "warn" : "ok",
+                        left_ms <= 0 ? arena_fmt(arena, "%s, expired", cert.subject)
+                                     : arena_fmt(arena, "%s, %lld day%s left", cert.subject, left_days,
+                                                 left_days == 1 ? "" : "s"),
                         left_days < 14 ? "Renew the certificate; Postern takes up the new file at once." : "");
     app_health_line(&h[n++], "policies", failed ? "bad" : "ok",
                     failed ? S("the last reload failed; the set before it is in force")

@@ -16,10 +16,12 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define CONTROL_LINE_MAX ((size_t)4 * 1024 * 1024)
+#define CONTROL_DATA_MAX (CONTROL_LINE_MAX - (size_t)128 * 1024) /* what stands around it, a read's room */
 #define CONTROL_WAIT_MS 30000 /* for the answer */
 #define CONTROL_ASK_MS 2000   /* for the question, which a caller sends at once */
 
@@ -85,7 +87,7 @@ static void control_answer(struct app *a, const struct json *request, struct are
 {
     struct buf data;
     struct err e = {0};
-    buf_init(&data, CONTROL_LINE_MAX);
+    buf_init(&data, CONTROL_DATA_MAX);
     const struct json *args = json_get(request, S("args"));
     enum rc rc = ops_run(a, json_str(request, S("op")), args, arena, &data, &e);
     struct jsonw w;
@@ -127,6 +129,8 @@ static void control_serve_one(struct app *a, int fd)
 
 static void *control_loop(void *arg)
 {
+    /* A caller that stopped reading must not keep the others waiting, or Postern from stopping. */
+    static const struct timeval patience = {.tv_sec = CONTROL_ASK_MS / 1000};
     struct app *a = arg;
     while (!a->stopping) {
         struct pollfd p = {.fd = control.fd, .events = POLLIN};
@@ -135,6 +139,7 @@ static void *control_loop(void *arg)
         int fd = accept4(control.fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0)
             continue;
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         control_serve_one(a, fd);
         (void)close(fd);
     }
@@ -283,5 +288,6 @@ enum rc control_call(struct settings *s, const char *op, struct slice args_json,
     return rc;
 }
 #undef CONTROL_LINE_MAX
+#undef CONTROL_DATA_MAX
 #undef CONTROL_WAIT_MS
 #undef CONTROL_ASK_MS

@@ -63,17 +63,25 @@ static void ops_key_json(struct op_ctx *x, const struct account_key *k, struct s
     jsonw_end_obj(x->out);
 }
 
-static bool ops_plan_known(struct app *a, struct slice plan)
+/* A plan and a product are names of the policies in force, when these have any. A directory that no
+ * Postern serves has none. */
+static enum rc ops_key_names(struct op_ctx *x, const struct account_key_opts *o)
 {
-    if (plan.n == 0 || !a->box)
-        return true;
-    struct policy_set *set = policy_box_get(a->box);
-    size_t n = policy_plan_count(set);
-    bool known = n == 0;
-    for (size_t i = 0; i < n && !known; i++)
-        known = slice_eq(policy_plan_at(set, i)->name, plan);
+    if (!x->app->box)
+        return RC_OK;
+    struct policy_set *set = policy_box_get(x->app->box);
+    size_t plans = policy_plan_count(set), apis = policy_api_count(set);
+    bool plan = o->plan.n == 0 || plans == 0, product = o->product.n == 0 || apis == 0;
+    for (size_t i = 0; i < plans && !plan; i++)
+        plan = slice_eq(policy_plan_at(set, i)->name, o->plan);
+    for (size_t i = 0; i < apis && !product; i++)
+        product = slice_eq(policy_api_at(set, i)->product, o->product);
     policy_set_drop(set);
-    return known;
+    if (!plan)
+        return err_at(x->e, RC_BADINPUT, "plan", "no plan `%.*s` in the policies", SFMT(o->plan));
+    if (!product)
+        return err_at(x->e, RC_BADINPUT, "product", "no API product `%.*s` in the policies", SFMT(o->product));
+    return RC_OK;
 }
 
 static enum rc ops_key_create(struct op_ctx *x)
@@ -96,8 +104,9 @@ static enum rc ops_key_create(struct op_ctx *x)
                                  .prefix = setting(x->app->settings, SET_PORTAL_KEY_PREFIX),
                                  .config_id = S("postern"),
                                  .expires_ms = valid_ms ? x->now_ms + valid_ms : 0};
-    if (!ops_plan_known(x->app, o.plan))
-        return err_at(x->e, RC_BADINPUT, "plan", "no plan `%.*s` in the policies", SFMT(o.plan));
+    rc = ops_key_names(x, &o);
+    if (rc != RC_OK)
+        return rc;
     struct account_key key;
     struct slice clear;
     rc = account_key_create(x->app->store, &x->app->scheme, x->arena, &o, x->now_ms, &key, &clear, x->e);
@@ -286,6 +295,14 @@ static const struct {
     {"user.setup", ops_user_setup},
 };
 
+/* An answer that was cut at its bound is none. */
+static enum rc ops_whole(struct op_ctx *x, enum rc rc, const struct buf *out)
+{
+    if (rc != RC_OK || !buf_over(out))
+        return rc;
+    return err_set(x->e, RC_TOOBIG, "the answer is too large; ask for less, such as one person's with --user EMAIL");
+}
+
 enum rc ops_run(struct app *a, struct slice op, const struct json *args, struct arena *arena,
                 struct buf *out, struct err *e)
 {
@@ -294,7 +311,7 @@ enum rc ops_run(struct app *a, struct slice op, const struct json *args, struct 
     struct op_ctx x = {a, arena, args, &w, e, clock_wall_ms()};
     for (size_t i = 0; i < ARRAY_LEN(ops_rows); i++)
         if (slice_eq(slice_str(ops_rows[i].name), op))
-            return ops_rows[i].run(&x);
+            return ops_whole(&x, ops_rows[i].run(&x), out);
     return err_set(e, RC_VERSION, "the running Postern does not know `%.*s`; is it of another version?",
                    SFMT(op));
 }

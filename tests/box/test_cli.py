@@ -2,6 +2,8 @@
 import json
 import os
 import re
+import socket
+import sqlite3
 import subprocess
 import tempfile
 from pathlib import Path
@@ -275,6 +277,49 @@ def test_running():
     check("stopped: the same keys are there", status == 0 and "tablet" in out, (status, err))
 
 
+def test_key_names():
+    """A plan and a product must be names of the policies, by the command line as by the portal."""
+    p = box.Postern(policies=box.ROOT / "etc/demo/policies")
+    p.cli("user", "create", "ann@example.com")
+    for args, wanted, said in [(("--plan", "platinum"), 2, "no plan `platinum`"), (("--product", "harbor"), 2, "no API product `harbor`"),
+                               (("--plan", "gold", "--product", "harbour"), 0, "")]:
+        status, _, err = p.cli("key", "create", "--user", "ann@example.com", "--name", "k", *args)
+        check(f"key create {' '.join(args)} exits {wanted}", status == wanted and said in err, (status, err))
+    p.down()
+
+
+def many_keys(data, first, last):
+    """Rows as the portal would have made them, by the thousand."""
+    with sqlite3.connect(data / "postern.db") as db:
+        columns = [r[1] for r in db.execute("PRAGMA table_info(api_key)")]
+        row = dict(zip(columns, db.execute("SELECT * FROM api_key WHERE name = 'one'").fetchone()))
+        for i in range(first, last):
+            made = dict(row, id=f"{i:08x}-0000-4000-8000-000000000000", name=f"key number {i}" + "x" * 40, hash=f"h{i}", public_part=f"p{i}")
+            db.execute(f"INSERT INTO api_key ({','.join(columns)}) VALUES ({','.join('?' * len(columns))})", [made[c] for c in columns])
+
+
+def test_control_bounds():
+    """An answer beyond the bound is refused in words, and a caller that does not read holds nobody up."""
+    p = box.Postern()
+    p.cli("user", "create", "ann@example.com")
+    p.cli("key", "create", "--user", "ann@example.com", "--name", "one")
+    p.down()
+    many_keys(p.data, 0, 8000)
+    p.up()
+    lazy = socket.socket(socket.AF_UNIX)
+    lazy.connect(str(p.data / "control.sock"))
+    lazy.sendall(b'{"op":"key.list","args":{}}\n')
+    status, out, err = p.cli("key", "list", "--json")
+    check("8001 keys are listed beside a caller that does not read", status == 0 and len(json.loads(out)) == 8001, (status, err))
+    lazy.close()
+    p.down()
+    many_keys(p.data, 8000, 20000)
+    p.up()
+    status, _, err = p.cli("key", "list", "--json")
+    check("more than the bound is refused in words", status == 3 and "--user EMAIL" in err, (status, err[:200]))
+    p.down()
+
+
 def test_stopped():
     data = fresh("d")
     test_people("stopped", lambda *args: run(*args, "--data", data))
@@ -327,6 +372,8 @@ if __name__ == "__main__":
     test_check_config()
     test_eval()
     test_running()
+    test_key_names()
+    test_control_bounds()
     test_stopped()
     test_wrong_data()
     test_races()

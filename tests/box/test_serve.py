@@ -333,6 +333,18 @@ def test_certificates():
     box.wait_for(lambda: "tls.reload_failed" in p.output(), 6)
     check("a broken one is logged, the one before stays", "tls.reload_failed" in p.output() and subject() == "b",
           p.output()[-300:])
+    boss = owner(p)
+    for command in (("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+                     cert / "old.key", "-out", cert / "old.csr", "-subj", "/CN=old.example.com"),
+                    ("x509", "-req", "-in", cert / "old.csr", "-signkey", cert / "old.key", "-days", "-1", "-out", cert / "old.crt")):
+        subprocess.run(["openssl", *command], check=True, capture_output=True)
+    put("old")
+
+    def line():
+        return next(c for c in boss.get("/admin/v1/health").json()["checks"] if c["name"] == "portal certificate")
+
+    box.wait_for(lambda: "old.example.com" in line()["value"])
+    check("one that has expired is bad, not a matter of days", line()["state"] == "bad" and line()["value"].endswith("expired"), line())
     p.down()
 
 
