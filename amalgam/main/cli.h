@@ -30,7 +30,7 @@ struct cli_command {
     const char *example;
     struct cli_flag flags[CLI_FLAGS_MAX];
     int (*run)(struct cli *c);
-    const char *op; /* of the control socket (ops.h) when run is cli_run_op */
+    const char *op; /* of the control socket (ops.c) when run is cli_run_op */
 };
 
 struct cli {

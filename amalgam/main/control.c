@@ -29,7 +29,6 @@ static struct { /* the one control thread of this process */
     int fd;
     pthread_t thread;
     bool running;
-    struct app *app;
 } control = {.fd = -1};
 
 static enum rc control_address(const char *dir, struct sockaddr_un *sa, struct err *e)
@@ -157,7 +156,6 @@ enum rc control_start(struct app *a, struct err *e)
     int bound = control.fd < 0 ? -1 : bind(control.fd, (struct sockaddr *)&sa, sizeof sa);
     if (bound != 0 || listen(control.fd, 16) != 0)
         return err_os(e, "cannot listen on %s", sa.sun_path);
-    control.app = a;
     control.thread = thread_start("control", control_loop, a);
     control.running = true;
     return RC_OK;

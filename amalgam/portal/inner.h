@@ -11,11 +11,11 @@
 #include "portal/portal.h"
 
 #define PORTAL_TOKEN_LEN 32
+#define PORTAL_COOKIE "__Host-postern" /* the session's; the prefix binds it to this host and to TLS */
 
 struct mg_context;
 struct portal {
     struct portal_opts opts;
-    struct arena arena;
     struct mg_context *civet;
     struct net_addr inner;           /* civetweb's Unix socket */
     char token[PORTAL_TOKEN_LEN + 1]; /* proves that a request comes from the front */

@@ -1,7 +1,7 @@
 /*
  * portal.h - the door for browsers: pages, REST API, sign-in.
  *
- * Two parts. The front (portal_front.c, on a reactor of its own) ends TLS through net/, collects one
+ * Two parts. The front (front.c, on a reactor of its own) ends TLS through net/, collects one
  * complete request at a time, holds idle and slow browsers at no cost, and hands complete requests
  * over a private Unix socket to civetweb, whose few worker threads run the routes and may block
  * (SQLite, argon2). Nobody reaches civetweb but the front: the socket lies in a 0700 directory and

@@ -10,8 +10,6 @@
 #include "wire/cred.h"
 #include <stdio.h>
 
-#define PORTAL_COOKIE "__Host-postern"
-
 /* clang-format off */
 static const struct rest_row portal_rows[] = {
     {"GET", "/v1/status", ACCESS_PUBLIC, rest_status, "What a browser must know before anybody signed in."},
@@ -258,4 +256,3 @@ size_t call_page(struct call *c, size_t n, size_t *from)
         call_header(c, "X-Next-Cursor", arena_fmt(c->arena, "%zu", to));
     return to;
 }
-#undef PORTAL_COOKIE

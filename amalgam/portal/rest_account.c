@@ -10,7 +10,6 @@
 #include "portal/inner.h"
 #include "wire/cred.h"
 
-#define REST_COOKIE "__Host-postern"
 #define REST_WINDOW_MS 300000
 #define REST_TRIES_ACCOUNT 10
 #define REST_TRIES_PEER 60
@@ -90,7 +89,7 @@ static void rest_sign_in(struct call *c, const struct account *u)
         return;
     }
     call_header(c, "Set-Cookie",
-                arena_fmt(c->arena, REST_COOKIE "=%.*s; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=%lld",
+                arena_fmt(c->arena, PORTAL_COOKIE "=%.*s; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=%lld",
                           SFMT(id), (long long)(c->portal->opts.session_absolute_ms / 1000)));
     audit(c->portal->opts.store, c->now_ms, u->email, "session.create", u->id, c->peer);
     rest_user_json(c, u);
@@ -125,7 +124,7 @@ void rest_session_delete(struct call *c)
         call_fail(c, &e, rc);
         return;
     }
-    call_header(c, "Set-Cookie", S(REST_COOKIE "=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"));
+    call_header(c, "Set-Cookie", S(PORTAL_COOKIE "=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"));
     call_status(c, 204);
 }
 
@@ -409,7 +408,6 @@ void rest_app(struct call *c)
     else
         call_problem(c, 404, "There is no such application.", NULL);
 }
-#undef REST_COOKIE
 #undef REST_WINDOW_MS
 #undef REST_TRIES_ACCOUNT
 #undef REST_TRIES_PEER
