@@ -155,6 +155,8 @@ static size_t admin_data(struct conn *c, void *state, struct slice in)
         s->reading = false;
         conn_deadline(c, 0);
         admin_page(c, s->app, &h);
+        if (!h.keep_alive)
+            return in.n; /* nothing behind the last one is a request */
     }
     return used;
 }

@@ -430,6 +430,8 @@ static size_t front_data(struct conn *c, void *state, struct slice in)
         used += h.head_bytes + length;
         front_wait(f, FRONT_IDLE, 0);
         front_request(f, &h, slice_sub(slice_from(left, h.head_bytes), 0, length));
+        if (!f->keep_alive)
+            return in.n; /* nothing behind the last one is a request */
     }
     return used;
 }

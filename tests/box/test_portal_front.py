@@ -69,6 +69,11 @@ def test_pipelined(p, cookie):
     else:
         check("keep-alive, one by one", True)
     s.close()
+    page = b"GET /none.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    for name, first in (("page", page), ("call", LAST)):
+        for behind in (STATUS, page):
+            got = raw(port, first + behind, tls=True)
+            check(f"nothing behind a last {name} is answered", got is not None and got.count(b"HTTP/1.1 ") == 1, got)
 
     s = connect(port)
     n = 6000

@@ -490,6 +490,8 @@ def test_bad_http():
               b"Connection: close\r\n\r\n", seconds=30)
     check("admin: 300 pipelined pages all come", got is not None and got.count(b"HTTP/1.1 200") == 301,
           got and got.count(b"HTTP/1.1 200"))
+    got = raw(p.ports["admin"], H + b"Connection: close\r\n\r\n" + H + b"\r\n")
+    check("admin: nothing behind a last request is answered", got is not None and got.count(b"HTTP/1.1 ") == 1, got)
     p.down()
     clean_log("bad HTTP", p)
 
