@@ -87,8 +87,7 @@ class Place:
             box.stop(self.process)
         log = box.TMP / f"docs-{self.ports['check']}.log"
         self.process = box.start(["sh", "-c", f"exec {self.fill(command)} {self.doors()}"], log=log.name, cwd=self.dir, env=self.env)
-        box.wait_port(self.ports["admin"], alive=self.process)
-        box.wait_for(lambda: box.get(self.ports["admin"], "/readyz").status == 200 if self.process.poll() is None else True)
+        box.wait_for(lambda: "is ready" in log.read_text() or self.process.poll() is not None, 30) # the banner is the last word
         return log
 
     def run(self, command):
