@@ -26,6 +26,11 @@ static inline UNUSED void lock_take(struct lock *l)
                                               __ATOMIC_RELAXED)))
         lock_take_slow(l);
 }
+static inline UNUSED bool lock_try(struct lock *l)
+{
+    int free_word = 0;
+    return __atomic_compare_exchange_n(&l->word, &free_word, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
 static inline UNUSED void lock_drop(struct lock *l)
 {
     if (UNLIKELY(__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) == 2))

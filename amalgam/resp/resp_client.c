@@ -4,7 +4,7 @@
  * net/ calls the functions of resp_proto. client_data runs every complete command of one read under
  * one store_enter (resp_lock at the first, resp_unlock at the end), so the price of the lock is
  * paid once per batch; after about a millisecond inside, the lock is dropped and taken again. What
- * is incomplete stays with net/. In mode always the batch ends with resp_hold. Owns the
+ * is incomplete stays with net/. A batch whose changes are not safe yet ends with resp_hold. Owns the
  * resp_client; its list and what others read of it is guarded by the store's lock. Threads: the
  * connection's reactor. Tested by tests/unit/resp/test_resp_door.c, fuzz_resp_door.c.
  */
@@ -168,7 +168,7 @@ static void resp_client_settle(struct resp_client *c, const struct resp_client_b
     resp_client_publish(c, b);
     (void)resp_client_limit(c);
     resp_unlock(th);
-    if (th->batch_lsn > store_durable_lsn(c->st) && !c->held)
+    if (th->batch_lsn > store_safe_lsn(c->st) && !c->held)
         resp_hold(c, th->batch_lsn);
     if (c->flags & CL_CLOSING)
         conn_close_soon(c->conn);

@@ -193,12 +193,12 @@ struct resp_thread {
     struct reactor *reactor;
     int index;
     bool locked;                    /* this thread is inside store_enter */
-    uint64_t batch_lsn;             /* mode always: what the replies of this batch wait for */
+    uint64_t batch_lsn;             /* what the replies of this batch wait for */
     struct resp_client *current;    /* whose command runs */
     struct buf sink, scratch, self; /* dropped replies; lists being built; pushes to current */
     struct arena arena;             /* of one command */
     struct resp_list held, paused;
-    int waiting;        /* atomic: held is not empty */
+    int waiting;        /* atomic: held is not empty at the end of a turn */
     int durable_posted; /* atomic */
     struct net_task durable_task;
     struct buf inbox,

@@ -10,11 +10,12 @@
  * store's lock) and one posted task empties it: no allocation per message. Order is kept: while an
  * inbox is not empty, its own thread appends too; a client's (un)subscribe empties it first.
  *
- * DURABILITY. In mode always a batch ends with resp_hold: output is kept until store_durable_lsn
- * has reached the lsn of that moment, reads included, so nobody sees what could still be lost. Each
- * thread keeps its held clients in order of lsn. resp_server_durable (log thread) posts one task
- * per thread that waits, not one per client. Tested by tests/unit/resp/test_resp_door.c and
- * tests/box.
+ * DURABILITY. A batch ends with resp_hold: output is kept until store_safe_lsn (on disk in mode always,
+ * with the kernel else) has reached the lsn of that moment, reads included, so nobody sees what could
+ * still be lost. Each thread keeps its held clients in order of lsn and looks at them at the end of a
+ * turn. In everysec and no it does the write itself there (store_write), so that nobody waits for
+ * another thread. resp_server_durable (whoever wrote) posts one task per thread that waits, not one per
+ * client. Tested by tests/unit/resp/test_resp_door.c, tests/fault/test_kill9_server.py and tests/box.
  */
 #include "base/log.h"
 #include "base/metric.h"
@@ -74,8 +75,7 @@ void resp_unlock(struct resp_thread *th)
 {
     if (!th->locked)
         return;
-    if (store_waits(th->srv->st)) /* asked now: the log may fail before this batch ends */
-        th->batch_lsn = MAX(th->batch_lsn, store_lsn(th->srv->st));
+    th->batch_lsn = MAX(th->batch_lsn, store_lsn(th->srv->st));
     th->locked = false;
     th->srv->inside = NULL;
     store_leave(th->srv->st);
@@ -157,11 +157,12 @@ static void resp_server_on_inbox(struct net_task *t, struct reactor *r)
 
 /* ---- replies that wait for the disk ---- */
 
-static void resp_server_release(struct resp_thread *th, uint64_t durable)
+static void resp_server_release(struct resp_thread *th)
 {
+    uint64_t safe = store_safe_lsn(th->srv->st);
     while (th->held.first != NULL) {
         struct resp_client *c = CONTAINER_OF(th->held.first, struct resp_client, in_held);
-        if (c->wait_lsn > durable)
+        if (c->wait_lsn > safe)
             return;
         resp_wait_remove(&th->held, &c->in_held);
         bool more = c->held_input;
@@ -170,29 +171,40 @@ static void resp_server_release(struct resp_thread *th, uint64_t durable)
         if (more)
             conn_resume(c->conn);
     }
-    __atomic_store_n(&th->waiting, 0, __ATOMIC_SEQ_CST);
 }
 
 void resp_hold(struct resp_client *c, uint64_t lsn)
 {
-    struct resp_thread *th = c->th;
     c->wait_lsn = lsn;
     c->held = true;
     conn_hold(c->conn);
-    resp_wait_append(&th->held, &c->in_held);
-    __atomic_store_n(&th->waiting, 1, __ATOMIC_SEQ_CST);
-    /* it may have become durable before `waiting` could be seen */
-    uint64_t durable = store_durable_lsn(c->st);
-    if (durable >= lsn && !__atomic_exchange_n(&th->durable_posted, 1, __ATOMIC_SEQ_CST))
-        reactor_post(th->reactor, &th->durable_task);
+    resp_wait_append(&c->th->held, &c->in_held);
 }
 
+/* The end of a turn, before output is sent: one write for all replies of the turn. */
+static void resp_server_on_turn(void *ctx, struct reactor *r)
+{
+    struct resp_thread *th = ctx;
+    (void)r;
+    if (th->held.first == NULL)
+        return;
+    store_write(th->srv->st);
+    resp_server_release(th);
+    if (th->held.first == NULL)
+        return;
+    __atomic_store_n(&th->waiting, 1, __ATOMIC_SEQ_CST);
+    resp_server_release(th); /* it may have moved before `waiting` could be seen */
+    if (th->held.first == NULL)
+        __atomic_store_n(&th->waiting, 0, __ATOMIC_SEQ_CST);
+}
+
+/* Only wakes: the turn's end releases. */
 static void resp_server_on_durable(struct net_task *t, struct reactor *r)
 {
     (void)r;
     struct resp_thread *th = CONTAINER_OF(t, struct resp_thread, durable_task);
     __atomic_store_n(&th->durable_posted, 0, __ATOMIC_SEQ_CST);
-    resp_server_release(th, store_durable_lsn(th->srv->st));
+    __atomic_store_n(&th->waiting, 0, __ATOMIC_SEQ_CST);
 }
 
 void resp_server_durable(struct resp_server *s, uint64_t lsn)
@@ -213,10 +225,10 @@ static void resp_server_give_up(struct resp_thread *th)
     struct resp_wait *w = th->held.first;
     if (w == NULL || store_trouble(th->srv->st) == NULL)
         return;
-    uint64_t durable = store_durable_lsn(th->srv->st);
+    uint64_t safe = store_safe_lsn(th->srv->st);
     for (; w != NULL; w = w->next) {
         struct resp_client *c = CONTAINER_OF(w, struct resp_client, in_held);
-        if (c->wait_lsn > durable)
+        if (c->wait_lsn > safe)
             conn_abort(c->conn);
     }
 }
@@ -337,6 +349,7 @@ static void resp_server_thread_open(struct resp_server *s, struct resp_thread *t
     th->resume_task.run = resp_server_on_resume;
     th->cron.fire = resp_server_cron;
     reactor_set_ctx(r, REACTOR_CTX_RESP, th);
+    reactor_on_turn(r, resp_server_on_turn, th);
     timer_arm(r, &th->cron, RESP_SERVER_CRON_MS);
 }
 

@@ -84,6 +84,17 @@ uint64_t store_written_lsn(const struct store *st)
     return st->wal_home ? wal_written(st->wal_home) : 0;
 }
 
+uint64_t store_safe_lsn(const struct store *st)
+{
+    return store_waits(st) ? store_durable_lsn(st) : store_written_lsn(st);
+}
+
+void store_write(struct store *st)
+{
+    if (st->wal_home)
+        wal_write(st->wal_home);
+}
+
 bool store_waits(const struct store *st)
 {
     return st->wal_home && wal_mode(st->wal_home) == STORE_ALWAYS;

@@ -11,7 +11,8 @@
  * syncs (group commit); a low-priority applier moves the log into SQLite in large transactions that
  * also hold the applied position. store_lsn is the position after the last effect, store_durable_lsn
  * what is on disk. In mode `always` a reply waits until durable >= lsn at its execution.
- * Mode everysec syncs once a second, no never (the kernel decides).
+ * Mode everysec syncs once a second, no never (the kernel decides); there a reply waits until
+ * store_written_lsn >= lsn, so that a killed process loses nothing that was answered.
  *
  * Start-up: read SQLite, replay newer log records, cut at the first bad checksum. See store/wal.h.
  *
@@ -43,7 +44,7 @@ struct store_opts {
     enum store_durability durability;
     uint64_t maxmemory_bytes; /* 0: no bound */
     uint64_t log_segment_bytes; /* default 64 MiB; replay on start stays under about a second */
-    /* called from the log thread whenever the durable position moved, or NULL */
+    /* called from the thread that did it whenever the durable or the written position moved, or NULL */
     void (*on_durable)(void *ctx, uint64_t lsn);
     void *on_durable_ctx;
 };
@@ -67,6 +68,11 @@ FN uint64_t store_lsn(const struct store *st);
 FN uint64_t store_durable_lsn(const struct store *st);
 FN uint64_t store_written_lsn(const struct store *st) UNUSED; /* the kernel has it: survives a killed process */
 FN bool store_waits(const struct store *st); /* mode always: replies wait for durability */
+/* What replies wait for: durable in mode always, written in the others. */
+FN uint64_t store_safe_lsn(const struct store *st);
+/* Outside: before replies go out. Modes everysec and no: hands the log to the kernel at once if that is one
+ * small write; if not, the log thread is woken and on_durable is called. */
+FN void store_write(struct store *st);
 /* Blocks until lsn is on disk, syncing at once whatever the mode. Outside the lock. RC_IO if it failed. */
 FN enum rc store_sync(struct store *st, uint64_t lsn) MUST_CHECK;
 /* After a failed write or sync: the store refuses changes (RC_IO) and says why. NULL when healthy. */

@@ -4,8 +4,9 @@
  * The store appends under its lock; the log thread swaps the buffers, fills in the checksums, writes
  * the run with one pwrite and syncs as the mode asks: always at once, everysec once a second, no never
  * (but at the end of a segment). In always it starts as soon as there is something and what arrives
- * meanwhile is the next group; in the other modes it collects for two milliseconds first.
- * `mu` guards nothing but sleeping and waking; positions are atomics with one writer, the log thread.
+ * meanwhile is the next group; in the other modes it collects for two milliseconds first, and a door that
+ * holds replies does the write itself at the end of its turn (wal_write): a system call for all of them.
+ * `mu` guards nothing but sleeping and waking; positions are atomics, each with one writer at a time.
  * Tested by tests/unit/store/test_wal.c, tests/fault/test_store_fault.c and test_kill9.c.
  */
 #include "store/wal.h"
@@ -23,7 +24,7 @@
 #include <time.h>
 
 enum { WAL_STEP = 4 << 20, WAL_COLLECT_MS = 2, WAL_SYNC_MS = 1000, WAL_RETRY_MS = 500, WAL_PATH = 4200 };
-enum { WAL_KEEP_BYTES = 4 << 20, WAL_IDLE_BYTES = 32 << 10 };
+enum { WAL_KEEP_BYTES = 4 << 20, WAL_IDLE_BYTES = 32 << 10, WAL_QUICK_BYTES = 256 << 10 };
 #define WAL_DEFAULT (64u << 20)
 #define WAL_NOTHING SIZE_MAX
 
@@ -47,14 +48,17 @@ struct wal {
     bool stop;          /* atomic */
     uint64_t sync_lsn;  /* somebody waits for this position */
     int asleep;         /* atomic: the thread waits for work */
-    /* the log thread's */
+    /* whoever writes; the log thread alone changes segments. Taken before the guard, never inside it. */
+    struct lock io;
     struct buf flush;   /* at .. n is not written yet */
     size_t run_left;    /* bytes left of the run that goes into this segment */
     int fd;
     uint64_t seg_first; /* first LSN of the segment */
     int64_t seg_at, seg_room; /* write offset, preallocated up to */
+    /* the log thread's */
     int64_t next_sync_ms;
-    /* atomics: written by the log thread, read by all */
+    uint64_t seen;      /* the written position at its last turn */
+    /* atomics: written under io (written) or by the log thread, read by all */
     uint64_t written, durable;
     int64_t last_sync_ms;
     int health, mode;
@@ -424,6 +428,11 @@ static size_t wal_run(const struct wal *w)
     return whole;
 }
 
+static void wal_publish(struct wal *w)
+{
+    __atomic_store_n(&w->written, w->seg_first + (uint64_t)(w->seg_at - WAL_HEAD), __ATOMIC_RELEASE);
+}
+
 static bool wal_write_some(struct wal *w)
 {
     struct buf *b = &w->flush;
@@ -443,7 +452,7 @@ static bool wal_write_some(struct wal *w)
     w->run_left -= (size_t)done;
     b->at += (size_t)done;
     if (w->run_left == 0) /* whole transactions only: a reader never meets half of one */
-        __atomic_store_n(&w->written, w->seg_first + (uint64_t)(w->seg_at - WAL_HEAD), __ATOMIC_RELEASE);
+        wal_publish(w);
     return true;
 }
 
@@ -462,35 +471,82 @@ static bool wal_write_all(struct wal *w)
 
 struct wal_turn {
     bool stop, idle, sync;
+    bool more; /* something was sealed since the buffer was taken */
 };
 
-/* Under the guard: takes the full buffer, or goes to sleep if there is nothing to do. */
-static struct wal_turn wal_swap(struct wal *w)
+/* Inside io: takes the full buffer if it has at most `max` bytes. True: nothing is left in it. */
+static bool wal_take(struct wal *w, size_t max)
 {
-    struct wal_turn t = {0};
-    bool fresh = false;
     lock_take(w->o.guard);
-    if (w->flush.n == 0 && w->fill.n > 0 && w->open_at == WAL_NOTHING) {
+    bool fresh = w->flush.n == 0 && w->fill.n > 0 && w->fill.n <= max && w->open_at == WAL_NOTHING;
+    if (fresh) {
         struct buf b = w->fill;
         w->fill = w->flush;
         w->flush = b;
-        fresh = true;
     }
-    t.stop = __atomic_load_n(&w->stop, __ATOMIC_ACQUIRE);
-    t.sync = w->sync_lsn > wal_durable(w) || wal_mode(w) == STORE_ALWAYS;
-    t.idle = w->flush.n == 0 && !t.stop && !(t.sync && wal_durable(w) < wal_written(w));
-    wal_set_asleep(w, t.idle);
-    if (t.idle) {
-        buf_shrink(&w->fill, WAL_IDLE_BYTES);
-        buf_shrink(&w->flush, WAL_IDLE_BYTES);
-    }
+    bool empty = w->fill.n == 0;
     lock_drop(w->o.guard);
     if (fresh) {
         if (__atomic_load_n(w->o.held, __ATOMIC_RELAXED) & HELD_FULL)
             wal_release(w, HELD_FULL);
         wal_checksums(w->flush.p, w->flush.n);
     }
+    return empty;
+}
+
+/* Goes to sleep if there is nothing to do, and, but in always, if nobody wrote since the last turn: a door
+ * that writes by itself need not wake this thread each time. */
+static struct wal_turn wal_plan(struct wal *w)
+{
+    struct wal_turn t = {0};
+    lock_take(w->o.guard);
+    bool always = wal_mode(w) == STORE_ALWAYS, quiet = always || wal_written(w) == w->seen;
+    t.stop = __atomic_load_n(&w->stop, __ATOMIC_ACQUIRE);
+    t.sync = w->sync_lsn > wal_durable(w) || always;
+    t.more = w->fill.n > 0;
+    t.idle = quiet && w->flush.n == 0 && !t.more && !t.stop && !(t.sync && wal_durable(w) < wal_written(w));
+    wal_set_asleep(w, t.idle);
+    if (t.idle) {
+        buf_shrink(&w->fill, WAL_IDLE_BYTES);
+        buf_shrink(&w->flush, WAL_IDLE_BYTES);
+    }
+    lock_drop(w->o.guard);
     return t;
+}
+
+/* The rest of the flush buffer by one write into room that is there already. What fails is left as it
+ * was, for the log thread to try and to diagnose. */
+static bool wal_write_quickly(struct wal *w)
+{
+    struct buf *b = &w->flush;
+    size_t n = b->n - b->at;
+    if (n > WAL_QUICK_BYTES || w->fd < 0 || w->run_left || wal_run(w) < n ||
+        w->seg_room - w->seg_at < (int64_t)(n + WAL_RECORD_HEAD))
+        return false;
+    if (os()->pwrite(w->fd, b->p + b->at, n, w->seg_at) != (ssize_t)n)
+        return false;
+    w->seg_at += (int64_t)n;
+    buf_clear(b);
+    wal_publish(w);
+    return true;
+}
+
+void wal_write(struct wal *w)
+{
+    if (wal_mode(w) == STORE_ALWAYS || wal_refuses(w) || !lock_try(&w->io))
+        return;
+    bool all = wal_take(w, WAL_QUICK_BYTES);
+    bool wrote = w->flush.n > 0 && wal_write_quickly(w);
+    all = all && w->flush.n == 0;
+    lock_drop(&w->io);
+    if (wrote && w->o.on_durable)
+        w->o.on_durable(w->o.on_durable_ctx, wal_durable(w));
+    if (all)
+        return;
+    lock_take(w->o.guard);
+    wal_set_asleep(w, 0);
+    lock_drop(w->o.guard);
+    wal_wake(w);
 }
 
 static void wal_sleep(struct wal *w, int64_t ms)
@@ -527,14 +583,18 @@ static void *wal_main(void *arg)
 {
     struct wal *w = arg;
     for (;;) {
-        struct wal_turn t = wal_swap(w);
+        lock_take(&w->io);
+        (void)wal_take(w, SIZE_MAX);
+        struct wal_turn t = wal_plan(w);
         uint64_t durable = wal_durable(w), written = wal_written(w);
         bool ok = wal_health(w) != WAL_DEAD && (w->flush.n == 0 || wal_write_all(w));
+        bool moved = (w->seen = wal_written(w)) != written;
+        lock_drop(&w->io);
         if (ok && wal_sync_due(w, t))
             ok = wal_sync_now(w);
-        if (wal_durable(w) != durable)
+        if (moved || wal_durable(w) != durable)
             wal_announce(w);
-        if (t.stop && (!ok || (w->flush.n == 0 && written == wal_written(w))))
+        if (t.stop && (!ok || (!moved && !t.more)))
             return NULL;
         bool unsynced = wal_mode(w) == STORE_EVERYSEC && wal_durable(w) < wal_written(w);
         if (!ok && !t.stop)

@@ -262,6 +262,41 @@ static void a_batch_is_all_or_nothing(void)
     store_close(st);
 }
 
+static uint64_t set_and_write(struct store *st, const char *v)
+{
+    store_enter(st, st_now);
+    ks_set(st, 0, sl("a"), sl(v), 0);
+    uint64_t lsn = store_lsn(st);
+    store_leave(st);
+    store_write(st);
+    return lsn;
+}
+
+/* store_write that fails or is cut short leaves everything to the log thread, which writes it whole. */
+static void a_failed_quick_write_is_done_again(void)
+{
+    st_dir_clear(dir);
+    struct store *st = st_disk(dir, STORE_NO);
+    for (int i = 0; i < 40; i++) {
+        char text[24];
+        uint64_t lsn;
+        T_ROW("%d", i);
+        arm(i % 2 ? K_SHORT : K_ENOSPC, i % 4 < 2 ? 1 : 0);
+        lsn = set_and_write(st, (snprintf(text, sizeof text, "value %d", i), text));
+        for (int k = 0; k < 2000 && store_written_lsn(st) < lsn; k++)
+            clock_sleep_ms(5);
+        arm(K_EIO, 0);
+        T(store_written_lsn(st) >= lsn);
+        T(store_safe_lsn(st) >= lsn);
+        wait_for(st, false);
+    }
+    T_ROW("%s", "");
+    store_close(st);
+    st = st_disk(dir, STORE_NO);
+    T_VALUE(st, "a", "value 39");
+    store_close(st);
+}
+
 /* The log needs a file when a segment is full, and just then there is none. */
 static void missing_files_heal(void)
 {
@@ -377,6 +412,7 @@ int main(void)
     T_RUN(eio_for_ever);
     T_RUN(a_full_disk_heals);
     T_RUN(a_batch_is_all_or_nothing);
+    T_RUN(a_failed_quick_write_is_done_again);
     T_RUN(missing_files_heal);
     T_RUN(a_failed_sync_does_not_heal);
     T_RUN(a_slow_disk_holds_writers);
