@@ -194,7 +194,7 @@ enum rc account_key_revoke(struct store *st, const struct keyrec_scheme *scheme,
                            struct err *e)
 {
     struct arena a;
-    struct account_key k;
+    struct account_key k = {0};
     bool gone;
     arena_init(&a, 4096, 0);
     enum rc rc = account_key_get(st, &a, id, &k, e);
