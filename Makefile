@@ -41,7 +41,7 @@ ifeq ($(LIBS)$(filter $(BARE_GOALS),$(MAKECMDGOALS)),)
 $(error amalgam/libs/build.sh cannot name its cache: set POSTERN_CACHE to a writable directory)
 endif
 ARCHIVES := -lcivetweb -lhiredis -lnghttp2 -lmbedtls -lsqlite3 -llua -lpcre2-8 -lyyjson -lyaml \
-            -largon2 -lz -lm
+            -largon2 -lsodium -lz -lm
 # versions.txt is the last thing a library build writes.
 $(LIBS)/musl/versions.txt:
 	@$(LIBS_SH) musl

@@ -43,6 +43,9 @@
 #include "wire/regex.c"
 #include "wire/gzip.c"
 #include "wire/cred.c"
+#include "wire/jwk.c"
+#include "wire/jwt.c"
+#include "wire/jwt_sign.c"
 
 /* net: sockets, time, TLS, threads for what blocks */
 #include "net/addr.c"

@@ -281,6 +281,13 @@ prepare_mbedtls() { # a user who forgets the configuration would get other struc
 EOF
 }
 
+prepare_libsodium() { # the header that its configure writes, and ends for what verifying never calls
+    sed -e "s/@VERSION@/$(version_of libsodium)/" -e 's/@SODIUM_LIBRARY_VERSION_M[A-Z]*@/0/' \
+        -e '/@SODIUM_LIBRARY_MINIMAL_DEF@/d' src/libsodium/include/sodium/version.h.in >src/libsodium/include/sodium/version.h
+    printf '%s\n' '#include <stdlib.h>' 'void sodium_misuse(void) { abort(); }' \
+        'void randombytes_buf(void *p, size_t n) { (void)p; (void)n; abort(); }' >src/libsodium/sodium/ends.c
+}
+
 # ---------------------------------------------------------------- building
 
 # Each build_* runs in its prepared source directory (read only) with: $out (include lib licences),
@@ -395,6 +402,18 @@ build_argon2() { # no threads of its own: lanes run one after the other on our w
         src/argon2.c src/core.c src/encoding.c src/thread.c src/blake2/blake2b.c $core
     archive libargon2.a
     headers include/argon2.h
+}
+
+build_libsodium() { # only the verification of Ed25519, which mbedTLS lacks
+    local d=src/libsodium
+    compile -I$d/include -I$d/include/sodium -DSODIUM_STATIC=1 -DCONFIGURED=1 -DNATIVE_LITTLE_ENDIAN=1 -DHAVE_TI_MODE=1 \
+        -DHAVE_INLINE_ASM=1 -DHAVE_WEAK_SYMBOLS=1 -DHAVE_EXPLICIT_BZERO=1 -- \
+        $d/crypto_core/ed25519/ref10/ed25519_ref10.c $d/crypto_sign/ed25519/ref10/{open,sign}.c \
+        $d/crypto_hash/sha512/cp/hash_sha512_cp.c $d/crypto_verify/verify.c $d/sodium/{utils,ends}.c
+    archive libsodium.a
+    mkdir -p "$out/include/sodium"
+    cp $d/include/sodium.h "$out/include/"
+    cp $d/include/sodium/*.h "$out/include/sodium/"
 }
 
 build_mimalloc() { # one object, linked first, so that its malloc wins over libc's

@@ -29,7 +29,7 @@ LIBRARY_ROOMS = [
     (r"sqlite3\.h$|hiredis/", {"store"}),
     (r"(lua|luaconf|lauxlib|lualib)\.h$", {"script"}),
     (r"civetweb\.h$", {"portal"}),
-    (r"(yyjson|yaml|pcre2|argon2|zlib|zconf)\.h$", {"wire"}),
+    (r"(yyjson|yaml|pcre2|argon2|zlib|zconf)\.h$|sodium", {"wire"}),
     (r"nghttp2/", {"net"}),
     (r"mbedtls/(ssl|x509|net_sockets|debug|timing)", {"net"}),
     (r"mbedtls/|psa/|everest/|postern_mbedtls\.h$", {"wire", "net"}),
