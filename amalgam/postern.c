@@ -110,6 +110,8 @@
 #include "policy/actions.c"
 #include "policy/limit.c"
 #include "policy/boolexpr.c"
+#include "policy/explain.c"
+#include "policy/reason.c"
 #include "policy/decision.c"
 #include "policy/item_auth.c"
 #include "policy/item_limit.c"
@@ -162,6 +164,7 @@
 /* main: the roof */
 #include "main/admin.c"
 #include "main/app.c"
+#include "main/asked.c"
 #include "main/cli.c"
 #include "main/cli_table.c"
 #include "main/cmd_info.c"

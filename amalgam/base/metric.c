@@ -49,6 +49,8 @@ void metric_write(struct buf *out)
     for (size_t g = 0; g < metric_groups_n; g++)
         for (size_t i = 0; i < metric_groups[g].n; i++) {
             struct metric *m = &metric_groups[g].rows[i];
+            if (!__atomic_load_n(&m->name, __ATOMIC_ACQUIRE))
+                continue; /* a row that is not in use yet */
             if (strcmp(last, m->name) != 0)
                 metric_write_head(out, m);
             metric_write_row(out, m);

@@ -13,7 +13,7 @@
 
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
 struct metric {
-    const char *name;   /* postern_checks_total */
+    const char *name;   /* postern_checks_total; NULL: not in use yet, set last and atomically */
     const char *labels; /* dialect="nginx", or NULL */
     const char *help;
     enum metric_kind kind;

@@ -72,6 +72,10 @@ FN struct slice app_url(struct app *a, struct arena *arena, enum app_door d);
 FN struct slice app_portal_url(struct app *a, struct arena *arena);
 FN size_t app_health(void *ctx, struct arena *arena, struct portal_health **out);
 FN void app_faults_json(void *ctx, struct buf *json);
+/* asked.c: a decision by its id, the last ones newest first per thread (a JSON list). ctx: the app. Threads
+ * that may block; two seconds at most. RC_NOTFOUND, RC_TIMEOUT. */
+FN enum rc app_explain(void *ctx, struct slice id, struct buf *json, struct err *e);
+FN enum rc app_recent(void *ctx, bool denied_only, size_t max, struct buf *json, struct err *e);
 
 FN enum store_durability app_durability(const struct settings *s);
 

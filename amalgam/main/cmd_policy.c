@@ -155,6 +155,53 @@ static int cmd_decide(struct cli *c, struct app *a, struct policy_set *set, stru
     return status;
 }
 
+static void cmd_print_explained(const struct json *d)
+{
+    static const char *const rows[] = {"decision_id", "method", "host", "path", "status", "reason", "words",
+                                       "rule", "route", "user", "plan", "key_id"};
+    const struct json *steps = json_get(d, S("trace"));
+    printf("%s\n", json_bool(d, S("allowed"), false) ? "allowed" : "denied");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct json *v = json_get(d, slice_str(rows[i]));
+        if (v && v->kind == JSON_STR)
+            printf("%-12s %.*s\n", rows[i], SFMT(v->s));
+        else if (v && v->kind == JSON_INT)
+            printf("%-12s %lld\n", rows[i], (long long)v->i);
+    }
+    for (uint32_t i = 0; steps && i < steps->n; i++) {
+        const struct json *t = &steps->items[i];
+        printf("%-12s %.*s %.*s %.*s (%.*s) %.*s, %lld us\n", "step", SFMT(json_str(t, S("said"))),
+               SFMT(json_str(t, S("step"))), SFMT(json_str(t, S("policy"))), SFMT(json_str(t, S("rule"))),
+               SFMT(json_str(t, S("detail"))), (long long)json_int(t, S("took_ns"), 0) / 1000);
+    }
+}
+
+static int cmd_explain(struct cli *c, struct slice id)
+{
+    struct buf args, out;
+    struct jsonw w;
+    struct json *d;
+    struct err e = {0};
+    buf_init(&args, 4096);
+    buf_init(&out, CMD_REQUEST_MAX);
+    jsonw_init(&w, &args);
+    jsonw_obj(&w);
+    jsonw_kstr(&w, S("id"), id);
+    jsonw_end_obj(&w);
+    enum rc rc = control_call(&c->settings, "decision.show", buf_all(&args), &out, &e);
+    if (rc == RC_OK)
+        rc = json_parse(&c->arena, buf_all(&out), CMD_REQUEST_MAX, &d, &e);
+    if (rc == RC_OK && c->json)
+        printf("%.*s\n", SFMT(buf_all(&out)));
+    else if (rc == RC_OK)
+        cmd_print_explained(d);
+    buf_free(&args);
+    buf_free(&out);
+    if (rc == RC_OK)
+        return CLI_DONE;
+    return cli_fail(rc == RC_NOTFOUND ? CLI_NO : rc == RC_BADINPUT ? CLI_USAGE : CLI_CANNOT, &e);
+}
+
 int cli_eval(struct cli *c)
 {
     struct policy_faults f;
@@ -162,6 +209,8 @@ int cli_eval(struct cli *c)
     struct policy_ask q = {0};
     struct app a = {0};
     struct err e = {0};
+    if (cli_flag(c, "--explain").p)
+        return cmd_explain(c, cli_flag(c, "--explain"));
     policy_faults_init(&f);
     enum rc rc = cmd_read_request(c, &q, &e);
     int status = rc == RC_BADINPUT ? CLI_USAGE : CLI_CANNOT;

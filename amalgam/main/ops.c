@@ -203,6 +203,18 @@ static enum rc ops_user_create(struct op_ctx *x)
     return RC_OK;
 }
 
+/* Only the running Postern knows: there is nothing of it in the data directory. */
+static enum rc ops_decision(struct op_ctx *x)
+{
+    struct buf json;
+    buf_init(&json, 65536);
+    enum rc rc = app_explain(x->app, json_str(x->args, S("id")), &json, x->e);
+    if (rc == RC_OK)
+        jsonw_raw(x->out, buf_all(&json));
+    buf_free(&json);
+    return rc;
+}
+
 static enum rc ops_user_list(struct op_ctx *x)
 {
     struct account *rows;
@@ -292,7 +304,7 @@ static const struct {
     {"key.create", ops_key_create},   {"key.list", ops_key_list},         {"key.show", ops_key_show},
     {"key.revoke", ops_key_revoke},   {"user.create", ops_user_create},   {"user.list", ops_user_list},
     {"user.reset", ops_user_reset},   {"user.disable", ops_user_disable}, {"user.enable", ops_user_enable},
-    {"user.setup", ops_user_setup},
+    {"user.setup", ops_user_setup},   {"decision.show", ops_decision},
 };
 
 /* An answer that was cut at its bound is none. */

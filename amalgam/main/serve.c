@@ -296,6 +296,8 @@ static enum rc serve_open_portal(struct app *a, struct err *e)
                             .socket_dir = a->data_dir,
                             .health = app_health,
                             .policy_faults = app_faults_json,
+                            .explain = app_explain,
+                            .recent = app_recent,
                             .ctx = a};
     portal_metrics_join();
     return portal_open(&o, &a->portal, e);
@@ -332,8 +334,10 @@ static enum rc serve_open_reactors(struct serve *s, struct err *e)
             break;
         struct policy_ctx_opts p = {.box = a->box, .store = a->store, .scheme = &a->scheme,
                                     .lua_instructions = (uint64_t)setting_num(a->settings, SET_LUA_INSTRUCTIONS),
-                                    .lua_memory_bytes = (size_t)setting_num(a->settings, SET_LUA_MEMORY)};
+                                    .lua_memory_bytes = (size_t)setting_num(a->settings, SET_LUA_MEMORY),
+                                    .explain_max = (size_t)setting_num(a->settings, SET_CHECK_EXPLAIN)};
         s->workers[i].policy = policy_ctx_open(&p);
+        reactor_set_ctx(a->reactors[i], REACTOR_CTX_MAIN, s->workers[i].policy);
         s->workers[i].check = check_thread_open(&opts, s->workers[i].policy, a->store);
         reactor_set_ctx(a->reactors[i], REACTOR_CTX_CHECK, s->workers[i].check);
     }

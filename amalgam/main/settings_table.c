@@ -65,6 +65,8 @@ static const struct setting_row settings_rows[SET_COUNT] = {
      "Send RateLimit and RateLimit-Policy (IETF draft 10) with answers."},
     {SET_CHECK_X_RATELIMIT_HEADERS, "check.x_ratelimit_headers", NULL, KIND_BOOL, "false", 0, 0, NULL,
      "Send X-RateLimit-Limit, -Remaining and -Reset (seconds) with answers."},
+    {SET_CHECK_EXPLAIN, "check.explain", NULL, KIND_INT, "2048", 0, 1000000, NULL,
+     "Decisions that each worker keeps for `postern eval --explain ID` and the portal; about 3 KiB each. 0: none."},
     {SET_CHECK_TLS_CERT, "check.tls_cert", NULL, KIND_PATH, "", 0, PATH, NULL,
      "Certificate chain (PEM) that switches TLS on for the check port."},
     {SET_CHECK_TLS_KEY, "check.tls_key", NULL, KIND_PATH, "", 0, PATH, NULL, "Its private key (PEM)."},

@@ -48,6 +48,7 @@ struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o)
     c->opts = *o;
     arena_init(&c->arena, CTX_ARENA_FIRST, CTX_ARENA_MAX);
     c->keys = key_cache_open();
+    c->explain = explain_open(o->explain_max);
     c->id_base = rand_u64();
     c->set_version = policy_box_version(o->box);
     ctx_take_set(c);
@@ -61,6 +62,7 @@ void policy_ctx_close(struct policy_ctx *c)
         ctx_drop(&c->rt);
     lua_lib_close(c->lua);
     key_cache_close(c->keys);
+    explain_close(c->explain);
     arena_free(&c->arena);
     mem_free(c);
 }
@@ -82,4 +84,14 @@ void policy_begin(struct policy_ctx *c, int64_t now_ms)
 struct arena *policy_arena(struct policy_ctx *c)
 {
     return &c->arena;
+}
+
+bool policy_explain(struct policy_ctx *c, struct slice id, struct buf *json)
+{
+    return explain_get(c->explain, id, json);
+}
+
+size_t policy_recent(struct policy_ctx *c, bool denied_only, size_t max, struct buf *json)
+{
+    return explain_recent(c->explain, denied_only, max, json);
 }

@@ -7,6 +7,7 @@
  * is a denial with a reason of its own. Threads: one context each.
  * Tested by tests/unit/policy/test_decide.c and test_attacks.c.
  */
+#include "base/clock.h"
 #include "policy/inside.h"
 
 /* ---- the whole ---- */
@@ -167,6 +168,8 @@ static void decision_start(struct decision *d, struct policy_ctx *c, const struc
     v->reason = S("ok");
     v->words = v->rule = v->body = v->user = v->plan = v->key_uuid = v->route = S("");
     decide_id(c, v->id);
+    if (c->explain || q->trace)
+        d->began_ns = d->clock_ns = clock_mono_ns();
 }
 
 bool decide_chain(struct decision *d)
@@ -190,15 +193,14 @@ enum rc policy_decide(struct policy_ctx *c, const struct policy_ask *q, struct p
     struct decision d;
 
     decision_start(&d, c, q, v);
-    if (!c->set) {
+    if (!c->set)
         decision_deny(&d, 403, S("no_route"), S("no policies are loaded"), S(""));
-        return RC_OK;
+    else if (decide_form(&d) && decide_route(&d) && UNLIKELY(!decide_chain(&d))) {
+        if (decision_park(&d, done, user) == RC_AGAIN)
+            return RC_AGAIN;
+        decide_finish(&d);
     }
-    if (!decide_form(&d) || !decide_route(&d) || LIKELY(decide_chain(&d)))
-        return RC_OK;
-    if (decision_park(&d, done, user) == RC_AGAIN)
-        return RC_AGAIN;
-    decide_finish(&d);
+    decision_end(&d);
     return RC_OK;
 }
 

@@ -94,21 +94,30 @@ void decision_client(struct decision *d, struct slice name, struct slice value)
     v->client[v->client_n++] = (struct policy_header){name, value, HEADER_SET};
 }
 
+/* One reading of the clock ends this step and begins the next. */
 void decision_trace(struct decision *d, const char *step, struct slice policy, struct slice rule,
                     const char *said, struct slice detail, int64_t began_ns)
 {
     struct policy_verdict *v = d->v;
 
-    if (LIKELY(!d->ask->trace))
+    if (!d->ask->trace && !d->c->explain)
         return;
+    d->clock_ns = clock_mono_ns();
     v->trace = decision_grow(d->arena, v->trace, v->trace_n, &d->trace_cap, sizeof *v->trace);
     v->trace[v->trace_n++] = (struct policy_trace){slice_str(step), policy, rule, slice_str(said),
-                                                   detail, began_ns ? clock_mono_ns() - began_ns : 0};
+                                                   detail, began_ns ? d->clock_ns - began_ns : 0};
 }
 
 int64_t decision_clock(const struct decision *d)
 {
-    return UNLIKELY(d->ask->trace) ? clock_mono_ns() : 0;
+    return d->clock_ns;
+}
+
+void decision_end(struct decision *d)
+{
+    reason_count(d->v->reason);
+    if (d->c->explain)
+        explain_put(d->c->explain, d);
 }
 
 /* ---- reading the request ---- */

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "policy/boolexpr.h"
+#include "policy/explain.h"
 #include "policy/kinds.h"
 #include "script/script.h"
 #include "wire/regex.h"
@@ -373,6 +374,7 @@ struct policy_ctx {
     uint64_t id_base, id_count;
     struct key_cache *keys;
     struct lua_lib_state *lua; /* scratch of host functions, made when needed */
+    struct explain *explain;   /* NULL: nothing is kept */
     struct parked *parked;
     size_t parked_n;
     int64_t shadow_log_ms, trouble_log_ms;
@@ -424,6 +426,7 @@ struct decision {
     struct decision_mark mark, step_mark;
     struct decision_denial denial;
     bool marked;
+    int64_t began_ns, clock_ns; /* monotonic: start of the decision, end of the last step */
     int64_t step_began_ns;
     const struct step *at; /* the step that runs */
     /* Set by a step that says STEP_WAIT. Called when the decision has memory of its own: makes d->wait in
@@ -436,7 +439,10 @@ FN enum rc decision_park(struct decision *from, policy_done_fn *done, void *user
 FN void decision_wake(struct decision *d) UNUSED; /* when the work is done; never inside begin */
 FN void park_end_all(struct policy_ctx *c);
 FN void decision_shadow(struct decision *d, struct slice policy, struct slice reason);
-FN int64_t decision_clock(const struct decision *d); /* ns when traced, else 0 */
+FN int64_t decision_clock(const struct decision *d); /* ns at the end of the last step; no call of the clock */
+FN void decision_end(struct decision *d); /* counts and keeps what was decided */
+FN void reason_count(struct slice reason);
+FN void reason_metrics_join(void);
 FN void *decision_grow(struct arena *a, void *v, size_t n, size_t *cap, size_t size);
 FN struct policy_header *decision_find(struct policy_header *h, size_t n, struct slice name);
 FN void decision_remove_add(struct decision *d, struct slice name);

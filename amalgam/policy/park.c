@@ -236,6 +236,7 @@ void decision_wake(struct decision *d)
         park_begin(p);
         return;
     }
+    decision_end(d);
     p->done(p->user, &p->v);
     park_free(p);
 }

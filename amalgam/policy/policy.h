@@ -110,6 +110,7 @@ struct policy_ctx_opts {
     const struct keyrec_scheme *scheme;
     uint64_t lua_instructions; /* 0: default */
     size_t lua_memory_bytes;   /* 0: default */
+    size_t explain_max;        /* decisions kept for policy_explain; 0: none */
 };
 struct policy_ctx;
 FN struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o); /* one per thread */
@@ -187,6 +188,10 @@ FN struct arena *policy_arena(struct policy_ctx *c);
 typedef void policy_done_fn(void *user, const struct policy_verdict *v);
 FN enum rc policy_decide(struct policy_ctx *c, const struct policy_ask *q, struct policy_verdict *v,
                          policy_done_fn *done, void *user) MUST_CHECK;
+/* A decision of this context that is still kept, as JSON; the last ones, newest first, as members of a
+ * list behind those in json already. In the context's thread. */
+FN bool policy_explain(struct policy_ctx *c, struct slice id, struct buf *json);
+FN size_t policy_recent(struct policy_ctx *c, bool denied_only, size_t max, struct buf *json);
 /* The limits that a key would meet on an API now, without counting. Any thread with its own ctx. */
 FN enum rc policy_usage(struct policy_ctx *c, const struct policy_api *api, const struct keyrec *key,
                         int64_t now_ms, struct policy_verdict *v) MUST_CHECK;

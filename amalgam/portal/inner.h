@@ -110,6 +110,8 @@ FN void rest_app_keys(struct call *c);
 FN void rest_app_key_post(struct call *c);
 FN void rest_later(struct call *c); /* 501 */
 FN void rest_admin_health(struct call *c);
+FN void rest_admin_decisions(struct call *c);
+FN void rest_admin_decision(struct call *c);
 FN void rest_admin_policies(struct call *c);
 FN void rest_admin_users(struct call *c);
 FN void rest_admin_user_post(struct call *c);

@@ -39,6 +39,9 @@ struct portal_opts {
     /* health lines and policy faults from main; called in worker threads */
     size_t (*health)(void *ctx, struct arena *a, struct portal_health **out);
     void (*policy_faults)(void *ctx, struct buf *json); /* writes the body of /admin/v1/policies */
+    /* kept decisions: one by its id, the last ones as a JSON list */
+    enum rc (*explain)(void *ctx, struct slice id, struct buf *json, struct err *e);
+    enum rc (*recent)(void *ctx, bool denied_only, size_t max, struct buf *json, struct err *e);
     void *ctx;
 };
 struct portal;

@@ -43,6 +43,8 @@ static const struct rest_row portal_rows[] = {
     {"DELETE", "/v1/api-keys/{keyId}", ACCESS_SIGNED_IN, rest_key_delete, "Revoke an API key."},
     {"GET", "/admin/v1/health", ACCESS_OPERATOR, rest_admin_health, "One line per part, with its cure."},
     {"GET", "/admin/v1/policies", ACCESS_OPERATOR, rest_admin_policies, "What is in force, and the faults of the last load."},
+    {"GET", "/admin/v1/decisions", ACCESS_OPERATOR, rest_admin_decisions, "The last decisions, newest first; ?denied=1, ?limit=."},
+    {"GET", "/admin/v1/decisions/{decisionId}", ACCESS_OPERATOR, rest_admin_decision, "One decision, with its steps."},
     {"GET", "/admin/v1/users", ACCESS_OPERATOR, rest_admin_users, "All accounts."},
     {"POST", "/admin/v1/users", ACCESS_OWNER, rest_admin_user_post, "Invite a person: answers a one-time link."},
     {"GET", "/admin/v1/openapi.json", ACCESS_SIGNED_IN, rest_admin_openapi, "This description."},

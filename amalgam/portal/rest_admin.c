@@ -32,6 +32,30 @@ void rest_admin_policies(struct call *c)
     c->portal->opts.policy_faults(c->portal->opts.ctx, &c->out);
 }
 
+/* ?denied=1: refusals only; ?limit=, 50 by default. */
+void rest_admin_decisions(struct call *c)
+{
+    struct err e = {0};
+    struct slice denied = S(""), limit = S("");
+    uint64_t max = 50;
+    (void)url_query_get(c->arena, c->query, S("denied"), &denied);
+    if (url_query_get(c->arena, c->query, S("limit"), &limit) && (!slice_u64(limit, &max) || max < 1 || max > 500)) {
+        call_problem(c, 422, "A number from 1 to 500 was expected.", "limit");
+        return;
+    }
+    enum rc rc = c->portal->opts.recent(c->portal->opts.ctx, slice_eq(denied, S("1")), (size_t)max, &c->out, &e);
+    if (rc != RC_OK)
+        call_fail(c, &e, rc);
+}
+
+void rest_admin_decision(struct call *c)
+{
+    struct err e = {0};
+    enum rc rc = c->portal->opts.explain(c->portal->opts.ctx, c->params[0], &c->out, &e);
+    if (rc != RC_OK)
+        call_fail(c, &e, rc);
+}
+
 void rest_admin_users(struct call *c)
 {
     struct err e = {0};
