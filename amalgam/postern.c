@@ -57,6 +57,10 @@
 #include "net/tls.c"
 #include "net/tls_ca.c"
 #include "net/pool.c"
+#include "net/fetch_out.c"
+#include "net/fetch_in.c"
+#include "net/fetch_dns.c"
+#include "net/fetch.c"
 
 /* store: the keyspace, its log, SQLite */
 #include "store/entry.c"

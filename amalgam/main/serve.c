@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "main/app.h"
 #include "main/cli.h"
+#include "net/fetch.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -25,11 +26,14 @@
 
 #define SERVE_WATCH_MS 1000
 #define SERVE_CRON_MS 100
+#define SERVE_NAME_THREADS 2
+#define SERVE_NAMES_MAX 256 /* waiting to be looked up */
 #define SERVE_TLS_MS (6 * 3600 * (int64_t)1000) /* the built-in leaf is looked at this often */
 
 /* What one reactor thread owns besides the reactor. */
 struct serve_worker {
     struct policy_ctx *policy;
+    struct fetcher *fetcher;
     struct check_thread *check;
     pthread_t thread;
 };
@@ -38,6 +42,7 @@ struct serve {
     struct app *app;
     struct serve_worker *workers;
     pthread_t front;
+    struct pool *names; /* looks up names for the fetchers */
     struct net_timer cron;
     int signals;
     uint64_t fingerprint;
@@ -328,11 +333,15 @@ static enum rc serve_open_reactors(struct serve *s, struct err *e)
     struct check_opts opts;
     enum rc rc = RC_OK;
     serve_check_opts(a, &opts);
+    s->names = pool_open(SERVE_NAME_THREADS, SERVE_NAMES_MAX);
     for (size_t i = 0; i <= a->workers && rc == RC_OK; i++) {
         rc = reactor_open((int)i, &a->reactors[i], e);
         if (rc != RC_OK || i == a->workers)
             break;
+        struct fetcher_opts f = {.reactor = a->reactors[i], .pool = s->names};
+        s->workers[i].fetcher = fetcher_open(&f);
         struct policy_ctx_opts p = {.box = a->box, .store = a->store, .scheme = &a->scheme,
+                                    .fetcher = s->workers[i].fetcher,
                                     .lua_instructions = (uint64_t)setting_num(a->settings, SET_LUA_INSTRUCTIONS),
                                     .lua_memory_bytes = (size_t)setting_num(a->settings, SET_LUA_MEMORY),
                                     .explain_max = (size_t)setting_num(a->settings, SET_CHECK_EXPLAIN)};
@@ -401,6 +410,9 @@ static void serve_down(struct serve *s, bool threads)
     for (int d = 0; d < DOORS; d++)
         if (a->listeners[d])
             listener_close(a->listeners[d]);
+    pool_close(s->names);
+    for (size_t i = 0; i < a->workers; i++)
+        fetcher_close(s->workers[i].fetcher);
     for (size_t i = 0; i <= a->workers; i++)
         if (a->reactors[i])
             reactor_close(a->reactors[i]);
@@ -582,4 +594,6 @@ int cli_serve(struct cli *c)
 }
 #undef SERVE_WATCH_MS
 #undef SERVE_CRON_MS
+#undef SERVE_NAME_THREADS
+#undef SERVE_NAMES_MAX
 #undef SERVE_TLS_MS

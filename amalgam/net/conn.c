@@ -163,19 +163,22 @@ static bool conn_watch(struct conn *c, uint32_t events)
     return epoll_ctl(c->r->epoll_fd, EPOLL_CTL_ADD, c->fd, &ev) == 0;
 }
 
-/* The handshake, if there was one, is done: the door gets to know the connection. */
+/* The handshake, if there was one, is done: the door gets to know the connection. An outbound one is
+ * connected. */
 void conn_begin(struct conn *c)
 {
     c->shaking = false;
-    c->deadline_ms = 0;
     c->active_ms = c->r->mono_ms;
     if (c->end) {
+        c->deadline_ms = 0;
         const struct listener_opts *o = listener_options(c->end->listener);
         c->idle_ms = o->idle_ms;
         c->state = o->proto->open(c, o->ctx);
         c->opened = c->state != NULL;
         if (!c->opened)
             conn_abort(c);
+    } else if (c->proto->connected && !c->closing) {
+        c->proto->connected(c, c->state);
     }
     wheel_place(c);
 }
@@ -335,7 +338,7 @@ bool conn_stop_all(struct reactor *r)
 {
     for (uint32_t i = 0; i < r->conns_n; i++) {
         struct conn *c = r->conns[i];
-        if (!conn_is_open(c) || c->doomed)
+        if (!conn_is_open(c) || c->doomed || c->awaits)
             continue;
         bool working = c->opened && (c->held || c->paused || c->out.p || c->wire.p);
         if (!working || c->lingering)
@@ -419,6 +422,21 @@ void conn_set_idle(struct conn *c, int64_t idle_ms)
 {
     c->idle_ms = MAX(idle_ms, 0);
     wheel_place(c);
+}
+
+void conn_await(struct conn *c, bool on)
+{
+    c->awaits = on;
+}
+
+bool conn_is_ended(const struct conn *c)
+{
+    return c->eof && (c->tls == NULL || c->bye_heard);
+}
+
+const char *conn_trouble(const struct conn *c)
+{
+    return c->trouble ? c->trouble : "";
 }
 
 struct reactor *conn_reactor(const struct conn *c)

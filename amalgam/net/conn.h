@@ -36,6 +36,8 @@ struct conn_proto {
     void (*timeout)(struct conn *c, void *state);
     /* frees the state; no output possible any more */
     void (*close)(struct conn *c, void *state);
+    /* outbound: connected, and the TLS handshake done (optional) */
+    void (*connected)(struct conn *c, void *state);
 };
 
 struct listener_opts {
@@ -104,5 +106,10 @@ FN struct conn *conn_ref_get(struct conn_ref r); /* in its reactor only */
  * proto's open gets ctx; close is called also when connecting failed. */
 FN struct conn *conn_connect(struct reactor *r, const struct net_addr *to,
                              const struct conn_proto *proto, void *ctx, struct err *e);
+/* Why an outbound connection did not come about or broke, in a few words, or "" (constant text). */
+FN const char *conn_trouble(const struct conn *c);
+FN bool conn_is_ended(const struct conn *c); /* by the peer, with TLS in the proper way */
+/* An answer is expected: stopping the reactor waits for it, within its bound. */
+FN void conn_await(struct conn *c, bool on);
 
 #endif

@@ -157,7 +157,7 @@ static size_t conn_decrypt(struct conn *c, struct slice raw)
         conn_offer_fresh(c, slice_of(r->plain, n));
     }
     if (step == TLS_END) {
-        c->eof = true;
+        c->eof = c->bye_heard = true;
         c->readable = false;
     } else if (step == TLS_FAILED) {
         conn_close_soon(c);
@@ -290,16 +290,34 @@ bool conn_run_shakes(struct reactor *r)
 
 /* ---- events ---- */
 
+static const char *conn_refusal(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+    case ENOENT:
+        return "connection refused";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+        return "no route to the host";
+    case ETIMEDOUT:
+        return "connection timed out";
+    default:
+        return "connection failed";
+    }
+}
+
 static void conn_connected(struct conn *c)
 {
     int error = 0;
     socklen_t n = sizeof error;
     if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0 || error != 0) {
+        c->trouble = conn_refusal(error);
         conn_abort(c);
         return;
     }
     c->connecting = false;
-    c->active_ms = c->r->mono_ms;
+    if (!c->shaking)
+        conn_begin(c);
 }
 
 HOT void conn_ready(struct conn *c, uint32_t events)

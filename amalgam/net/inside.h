@@ -68,6 +68,8 @@ struct conn {
     bool was_full : 1;  /* `drained` is owed */
     bool silent : 1;    /* in end->silent: no byte came yet */
     bool bye_said : 1;  /* TLS close_notify was written */
+    bool bye_heard : 1; /* and was read */
+    bool awaits : 1;    /* outbound: an answer is under way */
     struct buf in;      /* unconsumed input; no memory when empty */
     struct buf out;     /* waiting output; no memory when empty */
     int64_t active_ms;  /* monotonic: bytes moved */
@@ -79,6 +81,7 @@ struct conn {
 
     struct tls_conn *tls; /* made when the first byte arrives */
     struct buf wire;      /* records waiting to be sent; TLS only */
+    const char *trouble;  /* outbound; NULL: none */
     size_t in_bytes_max, out_bytes_max;
     struct listener_end *end; /* where it was accepted; NULL: outbound */
     struct conn *silent_next, *silent_before;

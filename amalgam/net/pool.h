@@ -18,8 +18,8 @@ struct pool_job {
     struct reactor *home;
     struct pool_job *next;
 };
-FN struct pool *pool_open(int threads, size_t queue_max) UNUSED;
-FN enum rc pool_submit(struct pool *p, struct reactor *home, struct pool_job *j) MUST_CHECK UNUSED;
-FN void pool_close(struct pool *p) UNUSED; /* runs what is queued */
+FN struct pool *pool_open(int threads, size_t queue_max);
+FN enum rc pool_submit(struct pool *p, struct reactor *home, struct pool_job *j) MUST_CHECK;
+FN void pool_close(struct pool *p); /* runs what is queued */
 
 #endif

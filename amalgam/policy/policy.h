@@ -104,6 +104,7 @@ FN const struct policy_plan *policy_plan_at(const struct policy_set *s, size_t i
 
 /* ---- deciding ---- */
 
+struct fetcher; /* net/fetch.h */
 struct policy_ctx_opts {
     struct policy_box *box;
     struct store *store;
@@ -111,6 +112,7 @@ struct policy_ctx_opts {
     uint64_t lua_instructions; /* 0: default */
     size_t lua_memory_bytes;   /* 0: default */
     size_t explain_max;        /* decisions kept for policy_explain; 0: none */
+    struct fetcher *fetcher;   /* of this thread's reactor; NULL: steps cannot call out. Closed first */
 };
 struct policy_ctx;
 FN struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o); /* one per thread */
