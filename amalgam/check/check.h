@@ -14,6 +14,8 @@
 struct check_opts {
     struct cidr trusted[64]; /* peers whose forwarded headers are believed; none: nobody but unix if set */
     size_t trusted_n;
+    struct slice trusted_names[64]; /* globs on the name in a verified client certificate; live as long as the thread */
+    size_t trusted_names_n;
     bool trust_unix;
     size_t body_bytes_max;   /* 1 MiB */
     int64_t head_ms;         /* time to send a request head, default 10 s */

@@ -9,6 +9,7 @@
  * Knows no dialect's headers (dialects.c) and no policy. State: struct check_conn per connection.
  * Threads: the reactor's. Tested by tests/unit/check/, tests/box/test_serve.py, tests/box/test_gateways.py.
  */
+#include "base/glob.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "check/inner.h"
@@ -40,6 +41,9 @@ static bool door_trusts(const struct check_opts *o, const struct conn_peer *peer
         return o->trust_unix;
     for (size_t i = 0; i < o->trusted_n; i++)
         if (cidr_has(&o->trusted[i], &peer->ip))
+            return true;
+    for (size_t i = 0; peer->cert_name.n && i < o->trusted_names_n; i++)
+        if (glob_match(o->trusted_names[i], peer->cert_name, false))
             return true;
     return false;
 }

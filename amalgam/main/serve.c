@@ -206,7 +206,7 @@ static enum rc serve_listen(struct app *a, const struct serve_door *row, struct 
     return rc;
 }
 
-/* check.trusted_peers: addresses, ranges, the word unix; settings.c has looked at them. */
+/* check.trusted_peers: addresses, ranges, names, the word unix; settings.c has looked at them. */
 static void serve_trusted(struct app *a, struct check_opts *o)
 {
     struct slice rest = setting(a->settings, SET_CHECK_TRUSTED);
@@ -216,6 +216,10 @@ static void serve_trusted(struct app *a, struct check_opts *o)
             continue;
         if (slice_eq(word, S("unix"))) {
             o->trust_unix = true;
+            continue;
+        }
+        if (setting_peer_name(word, &o->trusted_names[o->trusted_names_n])) {
+            o->trusted_names_n++;
             continue;
         }
         MUST(o->trusted_n < ARRAY_LEN(o->trusted) && cidr_parse(word, &o->trusted[o->trusted_n]));

@@ -50,13 +50,25 @@ static bool settings_bool(struct slice text, int64_t *out)
     return yes || no;
 }
 
+bool setting_peer_name(struct slice word, struct slice *name)
+{
+    bool dns = slice_starts(word, S("dns:"));
+    if (!dns && !slice_starts(word, S("spiffe://")))
+        return false;
+    *name = dns ? slice_from(word, 4) : word;
+    return name->n > 0 && name->n <= 255 && slice_printable(*name);
+}
+
 static bool settings_peers(struct slice text)
 {
     struct cidr range;
     size_t n = 0;
     while (text.n) {
         struct slice word = slice_trim(slice_cut(text, ',', &text));
-        if (word.n && !slice_eq(word, S("unix")) && (!cidr_parse(word, &range) || ++n > SETTING_PEERS_MAX))
+        bool named = setting_peer_name(word, &word);
+        if (word.n == 0 || slice_eq(word, S("unix")))
+            continue;
+        if ((!named && !cidr_parse(word, &range)) || ++n > SETTING_PEERS_MAX)
             return false;
     }
     return true;
@@ -117,7 +129,7 @@ static const char *settings_expected(struct settings *s, const struct setting_ro
 {
     switch (row->kind) {
     case KIND_CHOICE: return arena_fmt(&s->arena, "one of %s", row->choices).p;
-    case KIND_PEERS: return "a list of at most 64 addresses, CIDR ranges or the word unix";
+    case KIND_PEERS: return "a list of at most 64 addresses, CIDR ranges, names in certificates (spiffe://..., dns:...) or the word unix";
     case KIND_PATH: return row->min ? "a path (it is empty or far too long)" : "a path (it is far too long)";
     case KIND_WORD:
         return arena_fmt(&s->arena, "%lld to %lld letters and digits", (long long)row->min,

@@ -33,11 +33,13 @@ enum setting_id {
 enum setting_kind {
     KIND_TEXT, KIND_PATH, KIND_ADDR, KIND_INT, KIND_BYTES, KIND_DURATION, KIND_BOOL, KIND_CHOICE,
     KIND_LIST,  /* words with commas; a YAML sequence, too */
-    KIND_PEERS, /* the same, of addresses, CIDR ranges and the word unix */
+    KIND_PEERS, /* the same, of addresses, CIDR ranges, names in certificates and the word unix */
     KIND_WORD,  /* letters and digits */
     KIND_SECRET
 };
 enum { SETTING_PEERS_MAX = 64 }; /* as many as check_opts holds */
+/* "spiffe://..." or "dns:..." of a KIND_PEERS list: the name as a certificate has it, * and ? as globs. */
+FN bool setting_peer_name(struct slice word, struct slice *name);
 enum setting_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENV, ORIGIN_FLAG };
 
 struct setting_row {

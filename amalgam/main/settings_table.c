@@ -46,7 +46,8 @@ static const struct setting_row settings_rows[SET_COUNT] = {
     {SET_CHECK_LISTEN, "check.listen", "--check", KIND_ADDR, "127.0.0.1:8083", 0, 0, NULL,
      "Where gateways ask: host:port, :port, unix:/path or off."},
     {SET_CHECK_TRUSTED, "check.trusted_peers", NULL, KIND_PEERS, "127.0.0.0/8,::1,unix", 0, 0, NULL,
-     "Peers whose forwarded headers are believed: addresses, CIDR ranges, the word unix. Empty: nobody."},
+     "Peers whose forwarded headers are believed: addresses, CIDR ranges, the word unix; with check.tls_client_ca also "
+     "names in client certificates (spiffe://mesh/gateways/*, dns:gw.example.com; * and ? stand for anything). Empty: nobody."},
     {SET_CHECK_BODY_MAX, "check.body_max", NULL, KIND_BYTES, "1mb", 0, (int64_t)1024 * MIB, NULL,
      "Largest request body on the check port. Beyond it the answer is 413."},
     {SET_CHECK_HEAD_MAX, "check.header_bytes_max", NULL, KIND_BYTES, "64kb", KIB, MIB, NULL,

@@ -337,8 +337,11 @@ static struct slice tls_san(const mbedtls_x509_crt *crt, int kind)
 static bool tls_client_name(struct tls_conn *t, const mbedtls_x509_crt *crt)
 {
     struct slice name = tls_san(crt, MBEDTLS_X509_SAN_UNIFORM_RESOURCE_IDENTIFIER);
-    if (name.n == 0)
+    if (name.n == 0) {
         name = tls_san(crt, MBEDTLS_X509_SAN_DNS_NAME);
+        if (slice_index(name, '/') != SIZE_MAX || slice_index(name, ':') != SIZE_MAX)
+            return false; /* a DNS name that looks like a URI */
+    }
     t->cert_name = name;
     return name.n <= TLS_NAME_MAX && slice_printable(name); /* no NUL either */
 }

@@ -280,6 +280,8 @@ static void step_lua_request(struct script_call *c, struct decision *d)
     step_lua_kstr(c, S("route"), d->v->route);
     step_lua_kstr(c, S("body"), d->ask->body);
     step_lua_kstr(c, S("id"), slice_str(d->v->id));
+    if (d->ask->principal.n > 0)
+        step_lua_kstr(c, S("principal"), d->ask->principal);
     if (d->ask->has_source_ip)
         step_lua_kstr(c, S("source_ip"), slice_of(ip, ip_format(&d->ask->source_ip, ip)));
     step_lua_headers(c, d);

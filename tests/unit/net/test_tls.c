@@ -356,6 +356,7 @@ static const struct {
     {"a URI behind a DNS name", {DNS("gw.example"), URI("spiffe://td/b")}, 2, "spiffe://td/b"},
     {"the first of two", {DNS("one"), DNS("two")}, 2, "one"},
     {"NUL in a DNS name", {DNS("good.example\0.evil.example")}, 1, NULL},
+    {"a URI as a DNS name", {DNS("spiffe://td/ns/a")}, 1, NULL},
     {"NUL in a URI", {URI("spiffe://td/a\0b")}, 1, NULL},
     {"a line end in a URI", {URI("spiffe://td/a\r\nX: y")}, 1, NULL},
 };

@@ -1,0 +1,84 @@
+"""The check port with mTLS: gateways trusted by the name in their certificate, and by nothing else."""
+import http.client
+import ssl
+import subprocess
+
+import box
+from box import check, equal
+
+POLICY = """apiVersion: security.policy.gloo.solo.io/v2
+kind: ExtAuthPolicy
+metadata: {name: open, namespace: t}
+spec:
+  config: {glooAuth: {configs: [{luaAuth: {inline: 'return function() return true end'}}]}}
+"""
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *args], check=True, capture_output=True)
+
+
+def authority(folder, name):
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.crt"), "-subj", f"/CN={name}")
+
+
+def leaf(folder, ca, name, san):
+    request, extensions = folder / f"{name}.csr", folder / f"{name}.ext"
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-keyout", str(folder / f"{name}.key"), "-out", str(request), "-subj", f"/CN={name}")
+    extensions.write_text(f"subjectAltName={san}\n")
+    openssl("x509", "-req", "-in", str(request), "-CA", str(folder / f"{ca}.crt"), "-CAkey", str(folder / f"{ca}.key"),
+            "-CAcreateserial", "-days", "2", "-out", str(folder / f"{name}.crt"), "-extfile", str(extensions))
+
+
+def ask(folder, port, name):
+    """Status and reason; (0, why) when TLS or the connection fails."""
+    tls = ssl.create_default_context(cafile=str(folder / "servers.crt"))
+    if name:
+        tls.load_cert_chain(str(folder / f"{name}.crt"), str(folder / f"{name}.key"))
+    c = http.client.HTTPSConnection("localhost", port, context=tls, timeout=20 * box.SLOW)
+    try:
+        c.request("GET", "/auth/forward", headers={"X-Forwarded-Method": "GET", "X-Forwarded-Uri": "/", "X-Forwarded-Host": "h"})
+        r = c.getresponse()
+        return r.status, r.getheader("x-postern-reason")
+    except OSError as e:
+        return 0, str(e)
+    finally:
+        c.close()
+
+
+def main():
+    if not box.which("openssl"):
+        box.skip("check_mtls", "openssl is not installed")
+        return
+    folder = box.TMP / "pki"
+    folder.mkdir()
+    for name in ("servers", "gateways", "strangers"):
+        authority(folder, name)
+    leaf(folder, "servers", "server", "DNS:localhost")
+    leaf(folder, "gateways", "edge", "URI:spiffe://mesh/gateways/edge")
+    leaf(folder, "gateways", "other", "URI:spiffe://mesh/other/edge")
+    leaf(folder, "gateways", "dns", "DNS:gw.example.com")
+    leaf(folder, "gateways", "disguised", "DNS:spiffe.mesh")
+    leaf(folder, "strangers", "forged", "URI:spiffe://mesh/gateways/edge")
+    policies = box.TMP / "policies"
+    policies.mkdir()
+    (policies / "open.yaml").write_text(POLICY)
+    server = box.Postern("--set", f"check.tls_cert={folder}/server.crt", "--set", f"check.tls_key={folder}/server.key",
+                         "--set", f"check.tls_client_ca={folder}/gateways.crt",
+                         "--set", "check.trusted_peers=spiffe://mesh/gateways/*,dns:gw.example.com", policies=policies)
+    port = server.ports["check"]
+    equal("a gateway of the right name is served", ask(folder, port, "edge"), (200, "ok"))
+    equal("by DNS name too", ask(folder, port, "dns"), (200, "ok"))
+    equal("another name of the same CA is not", ask(folder, port, "other"), (403, "untrusted_peer"))
+    equal("nor one that looks alike", ask(folder, port, "disguised"), (403, "untrusted_peer"))
+    equal("the right name by a strange CA does not get that far", ask(folder, port, "forged")[0], 0)
+    equal("nor does nobody", ask(folder, port, None)[0], 0)
+    server.down()
+    status, _, err = box.run("serve", "--data", server.data, "--set", "check.trusted_peers=spiffe:/typo")
+    check("a name that is none is refused at start", status == 2 and "spiffe://" in err, (status, err))
+
+
+main()
+box.finish()
