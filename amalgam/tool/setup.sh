@@ -33,6 +33,7 @@ python3-venv /usr/lib/python3.*/ensurepip/__init__.py
 curl curl
 openssl openssl
 nginx nginx
+openssl openssl
 caddy caddy
 haproxy haproxy
 redis-server redis-server
