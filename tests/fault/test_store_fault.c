@@ -199,9 +199,7 @@ static void T_VALUE(struct store *st, const char *key, const char *want)
 
 static void wait_for(struct store *st, bool trouble)
 {
-    for (int i = 0; i < 500 && (store_trouble(st) != NULL) != trouble; i++)
-        clock_sleep_ms(10);
-    T((store_trouble(st) != NULL) == trouble);
+    ST_UNTIL((store_trouble(st) != NULL) == trouble);
 }
 
 static void a_full_disk_heals(void)
@@ -377,7 +375,7 @@ static void a_slow_disk_holds_writers(void)
     __atomic_store_n(&slow, true, __ATOMIC_SEQ_CST);
     pthread_t t = thread_start("writer", set_200_megabytes, st);
     int seen = -1, now = 0;
-    while (seen != now) { /* until it stands still */
+    for (int i = 0; seen != now || (now < 60 && i < 150); i++) { /* until it stands still */
         seen = now;
         clock_sleep_ms(400);
         now = __atomic_load_n(&sets_done, __ATOMIC_SEQ_CST);

@@ -20,7 +20,7 @@
 static struct {
     const char *name; /* of the running test */
     char row[160];    /* where in a table it is, or "" */
-    char why[600];    /* first failure of the running test */
+    char why[800];    /* first failure of the running test */
     int failures, run, failed;
 } t_state UNUSED;
 

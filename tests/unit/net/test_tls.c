@@ -543,35 +543,27 @@ static void broken_settings_are_refused(void)
 
 /* ---- peers that do not behave ---- */
 
-static int64_t cpu_ms(void)
-{
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 +
-           (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
-}
-
 static void silent_peers_cost_nothing_and_are_closed(void)
 {
     enum { N = 400 };
     struct listener_opts o = rig_opts();
     int fd[N];
-    o.handshake_ms = 1500;
+    o.handshake_ms = 5000;
     serve(NULL, o);
     struct client c;
-    T_INT(client_open(&c, &g, (struct client_opts){0}), 0); /* memory of the first handshake */
+    T_INT(client_open(&c, &g, (struct client_opts){0}), 0);
     int64_t begun = nt_ms();
+    uint64_t turns = nt_get(&g.turns);
     for (int i = 0; i < N; i++)
         fd[i] = nt_dial(&g);
-    NT_UNTIL(listener_conns(g.l) == N + 1);
-    int64_t cpu = cpu_ms();
     T(client_asks(&c, "echo served\n", "served\n")); /* nobody is locked out */
     client_close(&c);
     T_INT(client_open(&c, &g, (struct client_opts){0}), 0);
-    usleep(500000);
-    T(cpu_ms() - cpu < 200); /* that handshake, not a spinning core */
     NT_UNTIL(listener_conns(g.l) == 1);
-    T(nt_ms() - begun >= 1400 && nt_ms() - begun < 4000);
+    T(nt_ms() - begun >= 4900);
+    turns = nt_get(&g.turns) - turns;
+    printf("# %llu turns for %d silent peers\n", (unsigned long long)turns, (int)N);
+    T(turns < 3 * N); /* one to accept each; a loop that spins takes as many in a millisecond */
     T(client_asks(&c, "echo still\n", "still\n"));
     for (int i = 0; i < N; i++)
         close(fd[i]);
@@ -592,7 +584,7 @@ static void a_full_house_of_silent_peers_makes_room(void)
     T_INT(client_open(&c, &g, (struct client_opts){0}), 0);
     T(client_asks(&c, "echo in\n", "in\n"));
     T(listener_conns(g.l) <= 10);
-    T(nt_gone(fd[0], 1000));
+    T(nt_gone(fd[0]));
     for (int i = 0; i < 20; i++)
         close(fd[i]);
     client_close(&c);
@@ -605,13 +597,12 @@ static void a_dripping_handshake_is_closed(void)
     struct listener_opts o = rig_opts();
     o.handshake_ms = 800;
     serve(NULL, o);
-    int fd = nt_dial(&g);
     int64_t begun = nt_ms();
-    for (size_t i = 0; nt_ms() - begun < 4000; i++) {
-        if (send(fd, hello + i % sizeof hello, 1, MSG_NOSIGNAL) != 1 || nt_gone(fd, 100))
-            break;
-    }
-    T(nt_ms() - begun >= 700 && nt_ms() - begun < 2500);
+    int fd = nt_dial(&g);
+    bool gone = false;
+    for (size_t i = 0; !gone && nt_ms() - begun < NT_WAIT_MS; i++)
+        gone = send(fd, hello + i % sizeof hello, 1, MSG_NOSIGNAL) != 1 || nt_gone_in(fd, 100);
+    T(gone && nt_ms() - begun >= 700);
     close(fd);
     T_INT(g.opened, 0);
     unserve();

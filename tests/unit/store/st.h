@@ -5,6 +5,7 @@
 #define UNIT_STORE_ST_H
 
 #include "../t.h"
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/os.h"
@@ -15,6 +16,17 @@
 #include <unistd.h>
 
 static int64_t st_now UNUSED = 1800000000000;
+
+/* Waits for what must happen: a minute, which only a test that fails takes. */
+#define ST_UNTIL(cond)                                                                             \
+    do {                                                                                           \
+        bool held_ = (cond);                                                                       \
+        for (int64_t end_ = clock_mono_ms() + 60000; !held_ && clock_mono_ms() < end_;             \
+             held_ = (cond))                                                                       \
+            clock_sleep_ms(5);                                                                     \
+        if (!held_)                                                                                \
+            t_fail(__FILE__, __LINE__, "waited in vain for %s", #cond);                            \
+    } while (0)
 
 static inline UNUSED struct slice sl(const char *s)
 {

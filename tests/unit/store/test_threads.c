@@ -132,9 +132,7 @@ static void all_at_once(void)
     uint64_t lsn = store_lsn(st);
     store_leave(st);
     T_INT(store_sync(st, lsn), RC_OK);
-    for (int i = 0; i < 200 && __atomic_load_n(&told, __ATOMIC_ACQUIRE) < lsn; i++)
-        clock_sleep_ms(5);
-    T(__atomic_load_n(&told, __ATOMIC_ACQUIRE) >= lsn);
+    ST_UNTIL(__atomic_load_n(&told, __ATOMIC_ACQUIRE) >= lsn);
     store_close(st);
     st = st_disk(dir, STORE_EVERYSEC);
     store_enter(st, st_now);
