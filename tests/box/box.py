@@ -1,8 +1,10 @@
 """What the black-box tests share: a Postern of their own, an upstream that tells what it got, results.
 
 Only loopback addresses and free ports; every process that is started here is stopped here, by pid.
+Waiting is for events, with bounds (WAIT) that only a failing test reaches: a machine may be busy.
 """
 import atexit
+import fcntl
 import http.client
 import http.server
 import json
@@ -21,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 POSTERN = os.environ.get("POSTERN", str(ROOT / "build/postern"))
 TMP = Path(os.environ.get("TEST_TMP") or tempfile.mkdtemp(prefix="pst-"))
 SLOW = {"dev": 5, "tsan": 8}.get(os.environ.get("POSTERN_BUILD"), 1)  # sanitizers take their time
+WAIT = 60  # seconds, times SLOW: how long a test waits for what must happen
 
 _failed = 0
 
@@ -48,21 +51,35 @@ def finish():
     sys.exit(1 if _failed else 0)
 
 
-_given = set()
+_given = {}  # port -> its lock file, held until this process ends
+
+
+def _claim(port):
+    """Tests that run at the same time choose among the same ports: each is for one of them."""
+    folder = Path(tempfile.gettempdir()) / f"postern-test-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    f = open(folder / str(port), "w")
+    try:
+        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        f.close()
+        return False
+    _given[port] = f
+    return True
 
 
 def free_port():
     """A loopback port that nobody has: below the range that the system picks from for clients."""
     while True:
         port = random.randrange(10240, 32000)
+        if port in _given or not _claim(port):
+            continue
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
+                return port
             except OSError:
-                continue
-        if port not in _given:
-            _given.add(port)
-            return port
+                pass
 
 
 _processes = []
@@ -75,7 +92,7 @@ def start(command, log=None, cwd=None, env=None):
     return p
 
 
-def stop(p, seconds=15):
+def stop(p, seconds=WAIT):
     """TERM, then KILL; the exit status."""
     if p.poll() is None:
         p.terminate()
@@ -90,23 +107,23 @@ def stop(p, seconds=15):
 @atexit.register
 def _stop_all():
     for p in _processes:
-        stop(p, 3)
+        stop(p, 10)
 
 
-def wait_port(port, seconds=20, alive=None):
+def wait_port(port, seconds=WAIT, alive=None):
     until = time.time() + seconds * SLOW
     while time.time() < until:
         if alive and alive.poll() is not None:
             return False
         with socket.socket() as s:
-            s.settimeout(1)
+            s.settimeout(10)
             if s.connect_ex(("127.0.0.1", port)) == 0:
                 return True
         time.sleep(0.05)
     return False
 
 
-def wait_for(test, seconds=10):
+def wait_for(test, seconds=WAIT):
     until = time.time() + seconds * SLOW
     while time.time() < until:
         if test():
@@ -115,7 +132,40 @@ def wait_for(test, seconds=10):
     return False
 
 
-def run(*args, stdin=None, timeout=60, env=None):
+def cpu_seconds(pid):
+    """Time on a processor of all threads of a process, by the scheduler's own books."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            total += int((task / "schedstat").read_text().split()[0])
+        except OSError:
+            pass
+    return total / 1e9
+
+
+def rests(pid, share=0.2):
+    """Whether there comes a second in which a process uses less than this share of a processor: one that spins
+    never rests. What came before may still have to be worked off."""
+    def second():
+        before, at = cpu_seconds(pid), time.time()
+        time.sleep(1)
+        return (cpu_seconds(pid) - before) / (time.time() - at) < share
+    return wait_for(second)
+
+
+def in_one_minute(run):
+    """run()'s result, all of it in one minute of the clock: limits per minute count from its beginning."""
+    for _ in range(10):
+        if time.time() % 60 > 40:
+            time.sleep(60.1 - time.time() % 60)
+        minute, got = time.time() // 60, run()
+        if time.time() // 60 == minute:
+            return got
+        time.sleep(60.1 - time.time() % 60)  # this minute has seen some of it already
+    return got
+
+
+def run(*args, stdin=None, timeout=WAIT, env=None):
     """`postern ARGS`: (status, stdout, stderr)."""
     p = subprocess.run([POSTERN, *map(str, args)], input=stdin, capture_output=True, text=True,
                        timeout=timeout * SLOW, env=env)
@@ -142,7 +192,7 @@ class Postern:
 
     def up(self):
         self.process = start(self.command, log=self.log.name, env=self.env)
-        until = time.time() + 20 * SLOW
+        until = time.time() + WAIT * SLOW
         while time.time() < until and self.process.poll() is None:
             if self.ready() and "is ready." in self.output():
                 return self
@@ -190,7 +240,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def request(port, method, path, headers=None, body=None, timeout=10):
+def request(port, method, path, headers=None, body=None, timeout=WAIT):
     c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout * SLOW)
     try:
         c.putrequest(method, path, skip_host="Host" in (headers or {}), skip_accept_encoding=True)

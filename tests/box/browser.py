@@ -21,7 +21,7 @@ class Browser:
     def __init__(self, port):
         self.port, self.cookie = port, None
 
-    def call(self, method, path, body=None, headers=None, raw=None, timeout=30):
+    def call(self, method, path, body=None, headers=None, raw=None, timeout=box.WAIT):
         """One request as the portal's pages send it; headers with value None are left out."""
         send = {"Accept": "application/json"}
         if method not in ("GET", "HEAD"):
@@ -80,7 +80,7 @@ def person(postern, email, role="developer"):
 # ---- bytes ------------------------------------------------------------------------------------
 
 
-def raw(port, data, tls=False, seconds=15, path=None, half_close=False):
+def raw(port, data, tls=False, seconds=box.WAIT, path=None, half_close=False):
     """What comes back for these bytes until the other side closes; None when it does not close in time."""
     s = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
     s.settimeout(seconds * box.SLOW)

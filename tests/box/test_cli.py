@@ -354,7 +354,7 @@ def test_races():
             for i in range(4)]
     made = []
     for j in jobs:
-        out, err = j.communicate(timeout=60 * box.SLOW)
+        out, err = j.communicate(timeout=box.WAIT * box.SLOW)
         if j.returncode == 0:
             made.append(json.loads(out)["id"])
         else:

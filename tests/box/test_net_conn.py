@@ -1,11 +1,11 @@
 """Sockets of the real server: taken ports, old socket files, many idle clients, no descriptors left.
-TIMEOUT: 300"""
+TIMEOUT: 1200"""
 import os
 import socket
 import time
 
-from box import SLOW, Postern, check, equal, finish, get, wait_for
-from test_net_tls import cpu_seconds, rss_kib
+from box import SLOW, WAIT, Postern, check, equal, finish, get, rests, wait_for
+from test_net_tls import rss_kib
 
 HEAD = b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -43,7 +43,7 @@ def unix_socket():
 
     def dial():
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(10 * SLOW)
+        s.settimeout(WAIT * SLOW)
         s.connect(str(path))
         return s
 
@@ -61,18 +61,16 @@ def unix_socket():
 
 def idle_clients(server):
     pid, n = server.process.pid, 2000
-    with socket.create_connection(("127.0.0.1", server.ports["check"]), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", server.ports["check"]), timeout=WAIT * SLOW) as s:
         ask(s)
     before = rss_kib(pid)
-    peers = [socket.create_connection(("127.0.0.1", server.ports["check"]), timeout=20 * SLOW) for _ in range(n)]
+    peers = [socket.create_connection(("127.0.0.1", server.ports["check"]), timeout=WAIT * SLOW) for _ in range(n)]
     answers = {ask(p)[:9] for p in peers}
     equal("net_conn/2000_clients_are_answered", answers, {"HTTP/1.1 "})
     each = (rss_kib(pid) - before) * 1024 / n
     if SLOW == 1:
         check("net_conn/idle_clients_are_small", each < 4096, f"{each:.0f} bytes each")
-    used = cpu_seconds(pid)
-    time.sleep(1)
-    check("net_conn/idle_clients_use_no_cpu", cpu_seconds(pid) - used < 0.1 * SLOW)
+    check("net_conn/idle_clients_use_no_cpu", rests(pid))
     for p in peers:
         p.close()
 
@@ -81,20 +79,18 @@ def no_descriptors():
     server = Postern(wait=False)
     server.command = ["sh", "-c", 'ulimit -n 120; exec "$@"', "sh", *server.command]
     server.up()
-    pid = server.process.pid
-    peers = [socket.create_connection(("127.0.0.1", server.ports["check"]), timeout=10) for _ in range(300)]
+    begun = time.time()
+    peers = [socket.create_connection(("127.0.0.1", server.ports["check"]), timeout=WAIT * SLOW) for _ in range(300)]
     check("net_conn/running_out_is_logged", wait_for(lambda: "net.accept_failed" in server.output()), server.output()[-300:])
-    used = cpu_seconds(pid)
-    time.sleep(2)
-    check("net_conn/running_out_does_not_spin", cpu_seconds(pid) - used < 0.4 * SLOW)
-    lines = server.output().count("net.accept_failed")
-    check("net_conn/and_is_logged_once_a_second", lines < 20, f"{lines} lines")
+    check("net_conn/running_out_does_not_spin", rests(server.process.pid))
+    lines, took = server.output().count("net.accept_failed"), time.time() - begun
+    check("net_conn/and_is_logged_once_a_second", lines < 10 + 4 * took, f"{lines} lines in {took:.1f} s")
     for p in peers:
         p.close()
 
     def serves():
         try:
-            with socket.create_connection(("127.0.0.1", server.ports["check"]), timeout=2) as s:
+            with socket.create_connection(("127.0.0.1", server.ports["check"]), timeout=WAIT * SLOW) as s:
                 return ask(s).startswith("HTTP/1.1 ")
         except OSError:
             return False
@@ -104,7 +100,7 @@ def no_descriptors():
 
 
 def half_closed(server):
-    with socket.create_connection(("127.0.0.1", server.ports["check"]), timeout=10 * SLOW) as s:
+    with socket.create_connection(("127.0.0.1", server.ports["check"]), timeout=WAIT * SLOW) as s:
         s.sendall(HEAD)
         s.shutdown(socket.SHUT_WR)
         got = b""

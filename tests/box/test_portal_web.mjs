@@ -7,7 +7,7 @@
  * Runs against the mock server; with POSTERN (a binary) against `postern demo` as well, and against that
  * alone with --real or for the slow build (POSTERN_BUILD=dev). Screenshots go to
  * build/screens/. Needs Chromium and npm ci --ignore-scripts in tests/box/web; skips with a reason else.
- * TIMEOUT: 600
+ * TIMEOUT: 1800
  */
 import net from 'node:net';
 import fs from 'node:fs';
@@ -184,7 +184,7 @@ async function run_samples(p, key) {
     await page.getByRole('button', { name: lang, exact: true }).click();
     await page.getByRole('button', { name: `Copy ${lang}` }).click();
     const text = await page.evaluate(() => navigator.clipboard.readText());
-    const r = spawnSync(program, [...args, text], { timeout: 10000, encoding: 'utf8' });
+    const r = spawnSync(program, [...args, text], { timeout: 120000, encoding: 'utf8' });
     if (r.error || r.status === 127) console.log(`skip ${p.name}: the ${lang} sample runs - ${program} or ${lang} is not here`);
     else check(`${p.name}: the ${lang} sample runs and is allowed`, /(^|\s)200\s/.test(r.stdout), r.stdout + r.stderr);
   }
@@ -497,12 +497,22 @@ const free_port = () => new Promise((resolve) => {
   const s = net.createServer().listen(0, '127.0.0.1', () => { const { port } = s.address(); s.close(() => resolve(port)); });
 });
 const alive = (url) => new Promise((resolve) => {
-  const req = https.get(`${url}/v1/status`, { rejectUnauthorized: false, timeout: 1000 }, (res) => { res.resume(); resolve(res.statusCode === 200); });
+  const req = https.get(`${url}/v1/status`, { rejectUnauthorized: false, timeout: 10000 }, (res) => { res.resume(); resolve(res.statusCode === 200); });
   req.on('error', () => resolve(false));
   req.on('timeout', () => { req.destroy(); resolve(false); });
 });
 
 async function start_real(args) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await start_once(args);
+    } catch (e) { /* between choosing a port and binding it somebody else may have taken it */
+      if (tries === 3) throw e;
+    }
+  }
+}
+
+async function start_once(args) {
   const port = await free_port();
   const check_port = await free_port();
   const child = spawn(process.env.POSTERN, [...args, '--portal', `127.0.0.1:${port}`, '--check', `127.0.0.1:${check_port}`, '--redis', '127.0.0.1:0', '--admin', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -512,7 +522,7 @@ async function start_real(args) {
   child.stdout.on('data', (d) => { out.text += d; });
   child.stderr.on('data', (d) => { out.text += d; });
   const url = `https://127.0.0.1:${port}`;
-  for (let i = 0; i < 200 && child.exitCode === null && !gone; i++) {
+  for (let i = 0; i < 1200 && child.exitCode === null && !gone; i++) {
     if (await alive(url)) return { url, out, stop: () => new Promise((r) => { child.on('exit', r); child.kill('SIGTERM'); }) };
     await new Promise((r) => setTimeout(r, 100));
   }

@@ -24,7 +24,7 @@ def serve(port, *more):
     return process
 
 
-def run(*command, text=None, seconds=60):
+def run(*command, text=None, seconds=120):
     try:
         done = subprocess.run([str(c) for c in command], input=text, capture_output=True, text=True, timeout=seconds * SLOW)
         return done.stdout + done.stderr
@@ -70,7 +70,7 @@ def node_clients(port, password=""):
     node = shutil.which("node")
     if not node or not (HERE / "redis/node_modules/ioredis").exists():
         return skip("ioredis and node-redis", "no node, or no node_modules in tests/box/redis (npm ci)")
-    out = run(node, HERE / "redis/clients.mjs", port, *([password] if password else []), seconds=120)
+    out = run(node, HERE / "redis/clients.mjs", port, *([password] if password else []), seconds=600)
     tag = " with a password" if password else ""
     lines = re.findall(r"^(ok|not ok) (.*?)(?: - (.*))?$", out, re.M)
     check(f"Node clients ran{tag}", len(lines) >= 15, out[-400:])

@@ -8,7 +8,7 @@ What a reply promises (docs/redis.md, store.h), and what is checked after each r
                   an API key, its revocation or an account that a command acknowledged is on disk whatever the mode
 Each writer n has a counter n:<n> and 16 slots; change i sets slot i%16 to i and the counter to i, in one EXEC.
 Rounds go on with the same directory, so that recoveries stack.
-TIMEOUT: 300
+TIMEOUT: 1800
 """
 import json
 import os
@@ -79,7 +79,7 @@ class Writer(threading.Thread):
 
     def run(self):
         try:
-            s = socket.create_connection(("127.0.0.1", self.port), timeout=20 * box.SLOW)
+            s = socket.create_connection(("127.0.0.1", self.port), timeout=box.WAIT * box.SLOW)
             r = Reader(s)
             while True:
                 batch = random.randint(1, 12)
@@ -108,7 +108,7 @@ class Writer(threading.Thread):
 
 
 def ask(port, *args):
-    with socket.create_connection(("127.0.0.1", port), timeout=20 * box.SLOW) as s:
+    with socket.create_connection(("127.0.0.1", port), timeout=box.WAIT * box.SLOW) as s:
         s.sendall(command(*args))
         return Reader(s).one()
 
@@ -131,10 +131,11 @@ def rounds(mode):
     for number in range(ROUNDS):
         writers = [Writer(n, p.ports["redis"], at[n], mode != "always") for n in range(WRITERS)]
         time.sleep(random.uniform(0.1, 0.5) + (1.2 if mode != "always" and number == 0 else 0))
+        box.wait_for(lambda: sum(w.acked for w in writers) > sum(at) + 50)
         p.process.kill()
         p.process.wait()
         for w in writers:
-            w.join(30 * box.SLOW)
+            w.join(box.WAIT * box.SLOW)
         p.up()
         for w in writers:
             counter, fault = look(p.ports["redis"], w.n)
@@ -147,7 +148,7 @@ def rounds(mode):
             changes += counter - at[w.n]
             at[w.n] = counter
         check(f"{mode}, round {number + 1}: killed and recovered, {sum(at)} changes", p.ready())
-    check(f"{mode}: the writers did write", changes > 40 * ROUNDS, changes)
+    check(f"{mode}: the writers did write", changes > 10 * ROUNDS, changes)
     print(f"# {mode}: {changes} changes in {ROUNDS} rounds")
     equal(f"{mode}: after a clean stop everything is there", (p.down(), p.up() and [look(p.ports['redis'], n)[0] for n in range(WRITERS)]),
           (0, at))

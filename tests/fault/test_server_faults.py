@@ -4,7 +4,7 @@ What must hold each time: a change that cannot be kept is refused in words; what
 after a start; checks are decided all the while; what heals, heals without a restart (store/store.h).
 Disks are small file systems of their own, mounted here (root), unmounted at the end.
 
-TIMEOUT: 300
+TIMEOUT: 1800
 """
 import atexit
 import random
@@ -58,21 +58,6 @@ def server(name, data, *args):
     return p, p.key("ann@example.com", "k", "gold")["key"]
 
 
-def cpu_share(pid, seconds):
-    """Processors used by all threads of a process, measured by the scheduler."""
-    def used():
-        total = 0
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            try:
-                total += int((task / "schedstat").read_text().split()[0])
-            except OSError:
-                pass
-        return total / 1e9
-    before, at = used(), time.time()
-    time.sleep(seconds)
-    return (used() - before) / (time.time() - at)
-
-
 def metric(p, name):
     m = re.search(rf"^{name} (\S+)$", box.get(p.ports["admin"], "/metrics").body, re.M)
     return float(m.group(1)) if m else None
@@ -101,10 +86,9 @@ class Writer:
             self.refused = got
         return got
 
-    def until_refused(self, rounds=4000):
-        for _ in range(rounds):
-            if self.refused:
-                break
+    def until_refused(self):
+        until = time.time() + box.WAIT * box.SLOW
+        while not self.refused and time.time() < until:
             self.one()
         return self.refused
 
@@ -167,12 +151,9 @@ def test_full(mode):
         except OSError:
             pass
     refuses(name, p, key, w, "No space left")
-    if mode == "always":
-        time.sleep(1) # whoever waited for the disk has been told by now
-    share = cpu_share(p.process.pid, 2)
-    check(f"{name}: waiting for space costs no processor", share < 0.2, share)
+    check(f"{name}: waiting for space costs no processor", box.rests(p.process.pid))
     filler.unlink()
-    check(f"{name}: it heals without a restart", box.wait_for(p.ready, 8), p.output()[-300:])
+    check(f"{name}: it heals without a restart", box.wait_for(p.ready), p.output()[-300:])
     w.refused = None
     for _ in range(20):
         w.one()
@@ -216,11 +197,9 @@ def test_fails():
     refuses(name, p, key, w, "restart")
     time.sleep(1)
     equal(f"{name}: it does not heal by itself", p.ready(), False)
-    at_end = time.time()
-    p.down()
-    check(f"{name}: it can be stopped", time.time() - at_end < 5 * box.SLOW, time.time() - at_end)
+    check(f"{name}: it can be stopped", p.down() != -9, p.output()[-300:])
     status, _, said = box.run("serve", "--data", at / "data", "--check", "off", "--redis", "off", "--portal", "off",
-                              "--admin", "off", timeout=20)
+                              "--admin", "off")
     check(f"{name}: a start there is refused in words", status == 3 and "read-only" in said.lower(), (status, said))
     subprocess.run(["umount", str(at)], capture_output=True)
     if subprocess.run(["mount", "-o", "loop", str(image), str(at)], capture_output=True).returncode != 0:
@@ -295,12 +274,11 @@ def test_no_files():
     equal(f"{name}: before", [forward(k, key), w.one()], [200, b"OK"])
     greedy = []
     for _ in range(150):
-        s = socket.create_connection(("127.0.0.1", p.ports["check"]), timeout=10 * box.SLOW)
+        s = socket.create_connection(("127.0.0.1", p.ports["check"]), timeout=box.WAIT * box.SLOW)
         greedy.append(s)
     check(f"{name}: the log says so and names the cure", box.wait_for(lambda: "net.accept_failed" in p.output()
           and "ulimit" in p.output()), p.output()[-300:])
-    share = cpu_share(p.process.pid, 3)
-    check(f"{name}: it does not spin", share < 0.2, share)
+    check(f"{name}: it does not spin", box.rests(p.process.pid))
     equal(f"{name}: those inside are served", [forward(k, key), forward(k, None), w.one()], [200, 401, b"OK"])
     (folder / "note.yaml").write_text("domain: note\ndescriptors:\n- {key: k, rate_limit: {unit: hour, requests_per_unit: 7}}\n")
     p.process.send_signal(signal.SIGHUP)
@@ -308,10 +286,10 @@ def test_no_files():
     equal(f"{name}: a reload that cannot read does not take the policies away", [forward(k, key), forward(k, None)], [200, 401])
     for s in greedy:
         s.close()
-    check(f"{name}: it recovers", box.wait_for(p.ready, 10))
+    check(f"{name}: it recovers", box.wait_for(p.ready))
     auth_goes_on(f"{name}, afterwards", p, key)
     check(f"{name}: the policies are taken up afterwards", box.wait_for(
-        lambda: p.output().rfind("policy.reloaded") > p.output().rfind("policy.reload_failed"), 10), p.output()[-600:])
+        lambda: p.output().rfind("policy.reloaded") > p.output().rfind("policy.reload_failed")), p.output()[-600:])
     r = Redis(p.ports["redis"])
     equal(f"{name}: new connections work", r.ask("PING"), b"PONG")
     r.close()

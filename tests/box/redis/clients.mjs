@@ -8,7 +8,7 @@ const [port, password] = [Number(process.argv[2]), process.argv[3]];
 let failed = 0;
 
 async function check(name, run) {
-  const limit = new Promise((_, no) => setTimeout(() => no(new Error("no answer within 15 s")), 15000).unref());
+  const limit = new Promise((_, no) => setTimeout(() => no(new Error("no answer within 2 minutes")), 120000).unref());
   try {
     await Promise.race([run(), limit]);
     console.log(`ok ${name}`);
@@ -101,7 +101,7 @@ async function nodeRedis(RESP) {
     sub.on("error", (e) => errors.push(e.message));
     await sub.connect();
     const got = new Promise((yes) => sub.pSubscribe("new*", (m, c) => yes(`${c}=${m}`)));
-    for (let i = 0; i < 50 && (await r.publish("news", "hi")) === 0; i++) await new Promise((t) => setTimeout(t, 20));
+    for (let i = 0; i < 3000 && (await r.publish("news", "hi")) === 0; i++) await new Promise((t) => setTimeout(t, 20));
     assert.equal(await got, "news=hi");
     await sub.close();
   });

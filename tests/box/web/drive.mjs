@@ -63,13 +63,13 @@ export async function open_person(browser, base, name, look = {}) {
   page.on('request', () => { open++; });
   page.on('requestfinished', () => { open--; });
   page.on('requestfailed', () => { open--; });
-  page.setDefaultTimeout(8000);
+  page.setDefaultTimeout(60000);
   return { idle: () => idle(page, () => open), name, context, page, faults, forgiven, shot: (what, opts) => shot(page, `${name}-${what}`, opts) };
 }
 
 /* At rest: nothing asked for during 100 ms, and two frames drawn. */
 async function idle(page, open) {
-  const end = Date.now() + 8000;
+  const end = Date.now() + 60000;
   for (let quiet = 0; quiet < 4 && Date.now() < end;) {
     await page.waitForTimeout(25);
     quiet = open() > 0 ? 0 : quiet + 1;

@@ -2,7 +2,7 @@
 """The official Redis test suite against a running Postern (external-server mode), for what is served.
 
 BUILDS: release
-TIMEOUT: 900
+TIMEOUT: 3600
 
     tests/conform/redis_suite/test_redis_suite.py                 every unit of known.txt
     tests/conform/redis_suite/test_redis_suite.py unit/type/hash  some of them
@@ -99,7 +99,7 @@ def start_server(port):
     process = subprocess.Popen([POSTERN, "serve", "--data", data, "--store", "memory", "--redis", f"127.0.0.1:{port}",
                                 "--portal", "off", "--check", "off", "--admin", "off"],
                                stdout=open(TMP / "server.log", "ab"), stderr=subprocess.STDOUT)
-    for _ in range(100):
+    for _ in range(600):
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) == 0:
                 return process
@@ -117,7 +117,7 @@ def run_unit(copy, unit):
     base = 20000 + os.getpid() % 10 * 1000  # below the ports that connections are given
     try:
         run = subprocess.run(["./runtest", "--host", "127.0.0.1", "--port", str(port), "--baseport", str(base),
-                              "--single", unit, *FLAGS], cwd=copy, capture_output=True, timeout=300)
+                              "--single", unit, *FLAGS], cwd=copy, capture_output=True, timeout=900)
         text = re.sub(r"\x1b\[[0-9;]*m", "", run.stdout.decode(errors="replace"))
     except subprocess.TimeoutExpired:
         text = "TIMEOUT"
@@ -125,7 +125,7 @@ def run_unit(copy, unit):
     alive = server.poll() is None
     server.terminate()
     try:
-        server.wait(10)
+        server.wait(60)
     except subprocess.TimeoutExpired:
         server.kill()
     ok = re.findall(r"^\[ok\]: (.*?)(?: \(\d+ ms\))?$", text, re.M)
@@ -157,9 +157,15 @@ def main():
     lines, total = [], 0
     for unit in wanted:
         ok, bad, trouble = run_unit(copy, unit)
-        total += len(ok)
         least, known = units.get(unit, (0, set()))
         new = sorted(set(bad) - known)
+        for _ in range(2):
+            if write or not (trouble or new or len(ok) < least):
+                break
+            print(f"# {unit}: once more, without {new} {trouble}", flush=True) # many of its tests race the clock
+            ok, bad, trouble = run_unit(copy, unit)
+            new = sorted(set(bad) - known)
+        total += len(ok)
         if write:
             lines += [f"unit {unit} {len(ok)}", *sorted(set(bad)), ""]
         reason = trouble if trouble and not write else f"fails newly: {new}" if new else \
