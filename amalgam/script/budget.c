@@ -8,7 +8,7 @@
  * VM instruction (`s = s .. s`); each emergency collection adds a share of the heap it walked. What
  * none of this sees (comparing huge strings, for one) is bounded by time: every hook compares the
  * wall clock, which costs no system call, and asks for the thread's processor time only once a
- * step took longer than BUDGET_SLOW_NS.
+ * step took longer than BUDGET_SLOW_NS, and from then on once in that time.
  * Never: an error while the host is at work; there, budget_host_room says no and the call trips.
  * The hook never calls Lua: inside a hook no hook fires. Threads: the state's. Tested by
  * tests/unit/script/test_budget.c.
@@ -84,13 +84,17 @@ static int64_t budget_cpu_ns(void)
 /*
  * True when the call used more processor time than its instructions could explain. Called once per
  * hook; reading the wall clock is cheap. A step that took long (or was interrupted by another
- * thread, which only processor time can tell) makes the steps short from then on.
+ * thread, which only processor time can tell) makes the steps short from then on; processor time,
+ * a system call, is then asked for once in BUDGET_SLOW_NS and not at every short step, since what
+ * asking costs is the script's own time.
  */
 static bool budget_time(struct script *s)
 {
     int64_t now = clock_mono_ns(), before = s->hook_mono_ns;
-    s->hook_mono_ns = now;
-    if (LIKELY(s->slow_cpu_ns == 0 && (before == 0 || now - before < BUDGET_SLOW_NS)))
+    bool soon = before == 0 || now - before < BUDGET_SLOW_NS;
+    if (!soon || s->slow_cpu_ns == 0)
+        s->hook_mono_ns = now;
+    if (LIKELY(soon))
         return false;
     int64_t cpu = budget_cpu_ns();
     if (s->slow_cpu_ns == 0)

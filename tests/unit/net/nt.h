@@ -399,16 +399,11 @@ static long nt_drain(int fd)
 }
 
 /* True when the peer has closed or reset within ms. */
-static bool nt_gone_in(int fd, int ms)
+static inline UNUSED bool nt_gone(int fd, int ms)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     char c;
     return poll(&p, 1, ms) == 1 && recv(fd, &c, 1, MSG_DONTWAIT) <= 0;
-}
-
-static inline UNUSED bool nt_gone(int fd)
-{
-    return nt_gone_in(fd, NT_WAIT_MS);
 }
 
 #endif

@@ -127,7 +127,7 @@ static void abort_closes_now(void)
     rig_start(&g, 1, rig_opts());
     int fd = nt_dial(&g);
     T(nt_say(fd, "echo x\nabort\necho y\n"));
-    T(nt_gone(fd));
+    T(nt_gone(fd, NT_WAIT_MS));
     NT_UNTIL(nt_get(&g.closed) == 1);
     close(fd);
     rig_stop(&g);
@@ -229,7 +229,7 @@ static void a_door_may_refuse(void)
     rig_start(&g, 1, rig_opts());
     g.refuse = true;
     int fd = nt_dial(&g);
-    T(nt_gone(fd));
+    T(nt_gone(fd, NT_WAIT_MS));
     close(fd);
     NT_UNTIL(listener_conns(g.l) == 0);
     rig_stop(&g);
@@ -491,7 +491,7 @@ static void stop_flushes_and_waits_for_parked_requests(void)
     rig_join(&g);
     bool late = nt_ms() - begun >= 1500; /* that is how long it waits */
     T(late || (nt_hear(parked, "woke\n") && nt_hear(held, "held\n")));
-    T(nt_gone(idle));
+    T(nt_gone(idle, NT_WAIT_MS));
     close(parked);
     close(held);
     close(idle);

@@ -584,7 +584,7 @@ static void a_full_house_of_silent_peers_makes_room(void)
     T_INT(client_open(&c, &g, (struct client_opts){0}), 0);
     T(client_asks(&c, "echo in\n", "in\n"));
     T(listener_conns(g.l) <= 10);
-    T(nt_gone(fd[0]));
+    T(nt_gone(fd[0], NT_WAIT_MS));
     for (int i = 0; i < 20; i++)
         close(fd[i]);
     client_close(&c);
@@ -601,7 +601,7 @@ static void a_dripping_handshake_is_closed(void)
     int fd = nt_dial(&g);
     bool gone = false;
     for (size_t i = 0; !gone && nt_ms() - begun < NT_WAIT_MS; i++)
-        gone = send(fd, hello + i % sizeof hello, 1, MSG_NOSIGNAL) != 1 || nt_gone_in(fd, 100);
+        gone = send(fd, hello + i % sizeof hello, 1, MSG_NOSIGNAL) != 1 || nt_gone(fd, 100);
     T(gone && nt_ms() - begun >= 700);
     close(fd);
     T_INT(g.opened, 0);
