@@ -46,6 +46,8 @@
 #include "wire/jwk.c"
 #include "wire/jwt.c"
 #include "wire/jwt_sign.c"
+#include "wire/bcrypt.c"
+#include "wire/passwd.c"
 
 /* net: sockets, time, TLS, threads for what blocks */
 #include "net/addr.c"
@@ -109,6 +111,9 @@
 #include "policy/steps.c"
 #include "policy/keycache.c"
 #include "policy/step_key.c"
+#include "policy/step_user.c"
+#include "policy/verify.c"
+#include "policy/step_basic.c"
 #include "policy/lua_lib.c"
 #include "policy/step_lua.c"
 #include "policy/actions.c"

@@ -42,7 +42,8 @@ struct serve {
     struct app *app;
     struct serve_worker *workers;
     pthread_t front;
-    struct pool *names; /* looks up names for the fetchers */
+    struct pool *names;     /* looks up names for the fetchers */
+    struct pool *passwords; /* slow password hashes */
     struct net_timer cron;
     int signals;
     uint64_t fingerprint;
@@ -338,6 +339,8 @@ static enum rc serve_open_reactors(struct serve *s, struct err *e)
     enum rc rc = RC_OK;
     serve_check_opts(a, &opts);
     s->names = pool_open(SERVE_NAME_THREADS, SERVE_NAMES_MAX);
+    s->passwords = pool_open((int)setting_num(a->settings, SET_PASSWORDS_THREADS),
+                             (size_t)setting_num(a->settings, SET_PASSWORDS_QUEUE));
     for (size_t i = 0; i <= a->workers && rc == RC_OK; i++) {
         rc = reactor_open((int)i, &a->reactors[i], e);
         if (rc != RC_OK || i == a->workers)
@@ -348,7 +351,8 @@ static enum rc serve_open_reactors(struct serve *s, struct err *e)
                                     .fetcher = s->workers[i].fetcher,
                                     .lua_instructions = (uint64_t)setting_num(a->settings, SET_LUA_INSTRUCTIONS),
                                     .lua_memory_bytes = (size_t)setting_num(a->settings, SET_LUA_MEMORY),
-                                    .explain_max = (size_t)setting_num(a->settings, SET_CHECK_EXPLAIN)};
+                                    .explain_max = (size_t)setting_num(a->settings, SET_CHECK_EXPLAIN),
+                                    .reactor = a->reactors[i], .pool = s->passwords};
         s->workers[i].policy = policy_ctx_open(&p);
         reactor_set_ctx(a->reactors[i], REACTOR_CTX_MAIN, s->workers[i].policy);
         s->workers[i].check = check_thread_open(&opts, s->workers[i].policy, a->store);
@@ -414,6 +418,7 @@ static void serve_down(struct serve *s, bool threads)
     for (int d = 0; d < DOORS; d++)
         if (a->listeners[d])
             listener_close(a->listeners[d]);
+    pool_close(s->passwords); /* what it finished is told when the reactors settle */
     pool_close(s->names);
     for (size_t i = 0; i < a->workers; i++)
         fetcher_close(s->workers[i].fetcher);

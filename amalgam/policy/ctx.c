@@ -57,6 +57,7 @@ struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o)
 
 void policy_ctx_close(struct policy_ctx *c)
 {
+    verify_close(c);
     park_end_all(c);
     while (c->rt)
         ctx_drop(&c->rt);

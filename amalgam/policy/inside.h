@@ -21,6 +21,7 @@
 #include "policy/explain.h"
 #include "policy/kinds.h"
 #include "script/script.h"
+#include "wire/passwd.h"
 #include "wire/regex.h"
 
 struct decision;
@@ -375,6 +376,7 @@ struct policy_ctx {
     struct key_cache *keys;
     struct lua_lib_state *lua; /* scratch of host functions, made when needed */
     struct explain *explain;   /* NULL: nothing is kept */
+    struct verify *verify;     /* passwords, made when needed */
     struct parked *parked;
     size_t parked_n;
     int64_t shadow_log_ms, trouble_log_ms;
@@ -480,6 +482,44 @@ FN const struct field_table *step_lua_fields(void);
 FN bool step_lua_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
                          struct step *out);
 FN enum step_said step_lua_run(struct decision *d, const struct step *s);
+FN const struct field_table *step_basic_fields(void);
+FN bool step_basic_compile(struct load *l, const struct field_in *in, void *doc,
+                           const struct yaml *y, struct step *out);
+FN enum step_said step_basic_run(struct decision *d, const struct step *s);
+
+/* verify.c: passwords. WAIT: the step's begin calls verify_begin with the same two; run then asks again. */
+enum verify_said { VERIFY_RIGHT, VERIFY_WRONG, VERIFY_WAIT, VERIFY_BUSY };
+FN enum verify_said verify_password(struct decision *d, const struct passwd *p, struct slice password);
+FN void verify_begin(struct decision *d, const struct passwd *p, struct slice password);
+FN void verify_close(struct policy_ctx *c);
+
+/* step_user.c: what the steps have in common that learn a user's name from a header with credentials */
+struct user_step {
+    struct slice header;    /* gets the name, or "" */
+    struct slice challenge; /* of a 401 */
+};
+struct user_doc { /* fields of each of them; rows by USER_ROWS */
+    struct slice header;
+    bool keep;
+};
+#define USER_ROWS(header_at, keep_at) \
+    {"userHeader", FIELD_STR, header_at, 0, 0, 0, NULL, NULL, "header for the upstream with the user's name (Postern's own)"}, \
+    {"keepAuthorization", FIELD_BOOL, keep_at, 0, 0, 0, NULL, NULL, "leave the credentials in the request for the upstream; else they are removed (Postern's own)"}
+FN bool user_compile(struct load *l, const struct field_in *in, const struct yaml *y,
+                     const struct user_doc *doc, struct slice challenge, struct user_step *u,
+                     struct step *out);
+FN bool user_realm(struct load *l, const struct field_in *in, const struct yaml *y, struct slice realm,
+                   struct slice *challenge); /* Basic realm="..." */
+FN enum step_said user_deny(struct decision *d, const struct step *s, const struct user_step *u,
+                            struct slice reason, struct slice words);
+/* The name must live as long as the decision. */
+FN void user_identify(struct decision *d, const struct user_step *u, struct slice name);
+/* Header `Authorization` as Basic: RC_OK, or it was refused. dst: see basic_read. */
+FN enum rc user_basic(struct decision *d, const struct step *s, const struct user_step *u, char *dst,
+                      struct slice *name, struct slice *password);
+/* Headers that carry the message itself cannot be identity. */
+FN bool header_can_be_set(struct slice name);
+
 /* Host functions of scripts; their ctx is the policy_ctx, or NULL while a set is loaded. */
 FN const struct script_fn *lua_lib(size_t *n);
 FN void lua_push_json(struct script_call *c, const struct json *j);

@@ -105,6 +105,8 @@ FN const struct policy_plan *policy_plan_at(const struct policy_set *s, size_t i
 /* ---- deciding ---- */
 
 struct fetcher; /* net/fetch.h */
+struct reactor;
+struct pool;
 struct policy_ctx_opts {
     struct policy_box *box;
     struct store *store;
@@ -113,6 +115,9 @@ struct policy_ctx_opts {
     size_t lua_memory_bytes;   /* 0: default */
     size_t explain_max;        /* decisions kept for policy_explain; 0: none */
     struct fetcher *fetcher;   /* of this thread's reactor; NULL: steps cannot call out. Closed first */
+    struct reactor *reactor;   /* of this thread: where waiting decisions go on; NULL: none can wait */
+    struct pool *pool;         /* for passwords that are slow to check; NULL: checked at once. It is closed
+                                * before the reactor is, and that before the context */
 };
 struct policy_ctx;
 FN struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o); /* one per thread */

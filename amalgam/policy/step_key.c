@@ -69,26 +69,12 @@ const struct field_table *step_key_fields(void)
 
 /* ---- compiling ---- */
 
-/* Headers that carry the message itself cannot be identity. */
-static bool step_key_header_ok(struct slice name)
-{
-    static const char *const framing[] = {"host", "connection", "content-length", "te", "upgrade",
-                                          "transfer-encoding", "trailer", "keep-alive"};
-
-    if (!http_token_ok(name))
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(framing); i++)
-        if (slice_eq_ci(name, slice_str(framing[i])))
-            return false;
-    return true;
-}
-
 static bool step_key_header_list(struct load *l, const struct field_in *in,
                                  const struct field_list *list, struct key_step *k)
 {
     for (size_t i = 0; i < list->n; i++) {
         const struct step_key_header *h = list->items[i];
-        if (!step_key_header_ok(list->names[i])) {
+        if (!header_can_be_set(list->names[i])) {
             fault_add(in, false, h->self, NULL, "\"%.*s\" cannot be set as a header",
                       SFMT(slice_sub(list->names[i], 0, 60)));
             return false;

@@ -1,5 +1,5 @@
 /*
- * cred.c - API keys, passwords and cookies as text.
+ * cred.c - API keys, passwords, Basic credentials and cookies as text.
  *
  * Keys are made here and recognised by their form before the store is asked; the store keeps only
  * a keyed hash of them. Password hashes are argon2id; verification takes the costs from the
@@ -107,7 +107,7 @@ static bool cred_cost(struct slice *rest, char name, char end, uint64_t max)
 }
 
 /* The costs stand in the text: a forged or imported one must not cost the machine. */
-static bool cred_phc_bounded(struct slice phc)
+bool password_phc_ok(struct slice phc)
 {
     struct slice start = S("$argon2id$v=19$");
     if (phc.n >= CRED_PHC_MAX || !slice_starts(phc, start) || slice_index(phc, '\0') != SIZE_MAX)
@@ -120,7 +120,7 @@ static bool cred_phc_bounded(struct slice phc)
 bool password_verify(struct slice phc, struct slice password)
 {
     char text[CRED_PHC_MAX];
-    if (!cred_phc_bounded(phc) || password.n > CRED_PASSWORD_MAX_BYTES)
+    if (!password_phc_ok(phc) || password.n > CRED_PASSWORD_MAX_BYTES)
         return password_verify_nobody(password);
     memcpy(text, phc.p, phc.n);
     text[phc.n] = '\0';
@@ -220,6 +220,45 @@ const char *password_complaint(struct slice password, struct slice email)
     if (cred_in_list(password) || cred_monotonous(password))
         return "This password is among the first that an attacker tries. Please choose another.";
     return NULL;
+}
+
+/* ---------------------------------------------------------------- Basic */
+
+static bool cred_no_controls(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+            return false;
+    return true;
+}
+
+enum rc basic_read(struct slice authorization, char dst[BASIC_BYTES_MAX], struct slice *user,
+                   struct slice *password)
+{
+    struct slice token, scheme = slice_cut(authorization, ' ', &token), all;
+    size_t n = 0;
+    if (!slice_eq_ci(scheme, S("basic")))
+        return RC_NOTFOUND;
+    while (token.n > 0 && token.p[0] == ' ')
+        token = slice_from(token, 1);
+    if (token.n == 0 || b64_decode(token, dst, BASIC_BYTES_MAX, &n) != RC_OK)
+        return RC_BADINPUT;
+    all = slice_of(dst, n);
+    if (slice_index(all, ':') == SIZE_MAX || !cred_no_controls(all))
+        return RC_BADINPUT;
+    *user = slice_cut(all, ':', password);
+    return user->n <= BASIC_USER_MAX && password->n <= CRED_PASSWORD_MAX_BYTES ? RC_OK : RC_BADINPUT;
+}
+
+struct slice user_canon(struct slice user, char dst[BASIC_USER_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < user.n && n < BASIC_USER_MAX; i++)
+        if (user.p[i] != ' ' || (n > 0 && dst[n - 1] != ' '))
+            dst[n++] = ascii_lower(user.p[i]);
+    while (n > 0 && dst[n - 1] == ' ')
+        n--;
+    return slice_of(dst, n);
 }
 
 /* ---------------------------------------------------------------- cookies */

@@ -1,5 +1,5 @@
 /*
- * cred.h - credentials as text: API keys of our form, password hashes, cookies.
+ * cred.h - credentials as text: API keys of our form, password hashes, Basic, cookies.
  *
  * API key: <prefix>_<8 public id><30 secret><6 checksum>, base62; the checksum is CRC-32 (IEEE) of
  * all that stands before it, base62, left-padded with '0'. A typo is found without the store.
@@ -26,11 +26,22 @@ FN UNUSED struct slice apikey_public_part(struct slice key); /* "" when not of o
 
 FN struct slice password_hash(struct arena *a, struct slice password);
 FN bool password_verify(struct slice phc, struct slice password);
+/* True if phc is an argon2id string within the bounds that password_verify serves. */
+FN bool password_phc_ok(struct slice phc);
 /* Same work as a real verification, always false: for unknown users. */
 FN bool password_verify_nobody(struct slice password);
 /* Rules for new passwords (NIST 800-63B-4): at least 12 characters, not in the blocklist, not the
  * e-mail. NULL when fine, else the sentence to show. */
 FN const char *password_complaint(struct slice password, struct slice email);
+
+/* Basic credentials (RFC 7617), strict: one space-separated token of canonical base64, UTF-8 or not, a
+ * colon, no control characters, a name of at most BASIC_USER_MAX bytes. The decoded text is in dst:
+ * wipe it. RC_NOTFOUND: another scheme, or nothing; RC_BADINPUT: malformed or too long. */
+enum { BASIC_USER_MAX = 256, BASIC_BYTES_MAX = BASIC_USER_MAX + 1 + 1024 };
+FN enum rc basic_read(struct slice authorization, char dst[BASIC_BYTES_MAX], struct slice *user,
+                      struct slice *password) MUST_CHECK;
+/* One spelling of a user's name: ASCII letters folded, spaces trimmed, runs of them one space. */
+FN struct slice user_canon(struct slice user, char dst[BASIC_USER_MAX]);
 
 /* Value of cookie `name` in a Cookie header; false if absent; RC_BADINPUT semantics: twice = false.
  */
