@@ -8,10 +8,12 @@
 #include "base/os.h"
 #include "main/app.h"
 #include "main/cli.h"
+#include "main/outbound.h"
 #include <stdio.h>
 #include <unistd.h>
 
 #define CMD_REQUEST_MAX ((size_t)4 * 1024 * 1024)
+#define CMD_WAIT_MS 60000
 
 static enum rc cmd_load(struct cli *c, bool strict, struct policy_set **set, struct policy_faults *f,
                         struct err *e)
@@ -127,32 +129,90 @@ static void cmd_print_verdict(const struct policy_verdict *v, bool trace)
     }
 }
 
+/* One question, with a reactor of its own for steps that ask other servers. */
+struct cmd_run {
+    struct cli *c;
+    struct reactor *r;
+    bool trace, late;
+    int status; /* CLI_CANNOT until there is a verdict */
+    struct net_timer limit;
+};
+
+static void cmd_show(struct cmd_run *x, const struct policy_verdict *v)
+{
+    x->status = v->allowed ? CLI_DONE : CLI_NO;
+    if (x->c->json) {
+        struct buf b;
+        buf_init(&b, CMD_REQUEST_MAX);
+        policy_verdict_json(v, true, &b);
+        printf("%.*s\n", SFMT(buf_all(&b)));
+        buf_free(&b);
+    } else {
+        cmd_print_verdict(v, x->trace);
+    }
+}
+
+static void cmd_decided(void *user, const struct policy_verdict *v)
+{
+    struct cmd_run *x = user;
+    if (!x->late)
+        cmd_show(x, v);
+    reactor_stop(x->r);
+}
+
+static void cmd_late(struct net_timer *t, struct reactor *r)
+{
+    CONTAINER_OF(t, struct cmd_run, limit)->late = true;
+    reactor_stop(r);
+}
+
+static void cmd_ask(struct cmd_run *x, struct policy_ctx *p, const struct policy_ask *q, struct err *e)
+{
+    struct policy_verdict v;
+    policy_begin(p, q->now_ms);
+    enum rc rc = policy_decide(p, q, &v, cmd_decided, x);
+    if (rc == RC_OK) {
+        cmd_show(x, &v);
+        return;
+    }
+    if (rc != RC_AGAIN) {
+        (void)err_set(e, rc, "no decision: %s", rc_name(rc));
+        return;
+    }
+    x->limit.fire = cmd_late;
+    timer_arm(x->r, &x->limit, CMD_WAIT_MS);
+    reactor_run(x->r);
+    timer_cancel(x->r, &x->limit);
+    x->late = x->status == CLI_CANNOT;
+    if (x->late)
+        (void)err_set(e, RC_TIMEOUT, "no decision within %d seconds: another server does not answer",
+                      CMD_WAIT_MS / 1000);
+}
+
 static int cmd_decide(struct cli *c, struct app *a, struct policy_set *set, struct policy_ask *q, struct err *e)
 {
+    struct outbound outbound = {0};
+    struct cmd_run x = {.c = c, .trace = cli_has(c, "--trace") || c->json, .status = CLI_CANNOT};
     a->box = policy_box_open(set);
-    struct policy_ctx_opts o = {.box = a->box, .store = a->store, .scheme = &a->scheme,
+    if (outbound_open(&c->settings, &outbound, e) != RC_OK || reactor_open(0, &x.r, e) != RC_OK) {
+        outbound_close(&outbound);
+        return CLI_CANNOT;
+    }
+    struct fetcher *fetcher = outbound_fetcher(&outbound, x.r);
+    struct policy_ctx_opts o = {.box = a->box, .store = a->store, .scheme = &a->scheme, .fetcher = fetcher,
+                                .reactor = x.r,
                                 .lua_instructions = (uint64_t)setting_num(&c->settings, SET_LUA_INSTRUCTIONS),
                                 .lua_memory_bytes = (size_t)setting_num(&c->settings, SET_LUA_MEMORY)};
     struct policy_ctx *p = policy_ctx_open(&o);
-    struct policy_verdict v;
     q->now_ms = clock_wall_ms();
-    q->trace = cli_has(c, "--trace") || c->json;
-    policy_begin(p, q->now_ms);
-    enum rc rc = policy_decide(p, q, &v, NULL, NULL);
-    if (rc == RC_OK && c->json) {
-        struct buf b;
-        buf_init(&b, CMD_REQUEST_MAX);
-        policy_verdict_json(&v, true, &b);
-        printf("%.*s\n", SFMT(buf_all(&b)));
-        buf_free(&b);
-    } else if (rc == RC_OK) {
-        cmd_print_verdict(&v, q->trace);
-    } else {
-        (void)err_set(e, rc, "no decision: %s", rc_name(rc));
-    }
-    int status = rc != RC_OK ? CLI_CANNOT : v.allowed ? CLI_DONE : CLI_NO;
+    q->trace = x.trace;
+    cmd_ask(&x, p, q, e);
+    outbound_stop(&outbound);
+    fetcher_close(fetcher);
     policy_ctx_close(p);
-    return status;
+    reactor_close(x.r);
+    outbound_close(&outbound);
+    return x.status;
 }
 
 static void cmd_print_explained(const struct json *d)
@@ -236,3 +296,4 @@ int cli_eval(struct cli *c)
     return status;
 }
 #undef CMD_REQUEST_MAX
+#undef CMD_WAIT_MS

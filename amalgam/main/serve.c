@@ -11,7 +11,7 @@
 #include "base/os.h"
 #include "main/app.h"
 #include "main/cli.h"
-#include "net/fetch.h"
+#include "main/outbound.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -26,8 +26,6 @@
 
 #define SERVE_WATCH_MS 1000
 #define SERVE_CRON_MS 100
-#define SERVE_NAME_THREADS 2
-#define SERVE_NAMES_MAX 256 /* waiting to be looked up */
 #define SERVE_TLS_MS (6 * 3600 * (int64_t)1000) /* the built-in leaf is looked at this often */
 
 /* What one reactor thread owns besides the reactor. */
@@ -42,7 +40,7 @@ struct serve {
     struct app *app;
     struct serve_worker *workers;
     pthread_t front;
-    struct pool *names;     /* looks up names for the fetchers */
+    struct outbound outbound;
     struct pool *passwords; /* slow password hashes */
     struct net_timer cron;
     int signals;
@@ -338,15 +336,13 @@ static enum rc serve_open_reactors(struct serve *s, struct err *e)
     struct check_opts opts;
     enum rc rc = RC_OK;
     serve_check_opts(a, &opts);
-    s->names = pool_open(SERVE_NAME_THREADS, SERVE_NAMES_MAX);
     s->passwords = pool_open((int)setting_num(a->settings, SET_PASSWORDS_THREADS),
                              (size_t)setting_num(a->settings, SET_PASSWORDS_QUEUE));
     for (size_t i = 0; i <= a->workers && rc == RC_OK; i++) {
         rc = reactor_open((int)i, &a->reactors[i], e);
         if (rc != RC_OK || i == a->workers)
             break;
-        struct fetcher_opts f = {.reactor = a->reactors[i], .pool = s->names};
-        s->workers[i].fetcher = fetcher_open(&f);
+        s->workers[i].fetcher = outbound_fetcher(&s->outbound, a->reactors[i]);
         struct policy_ctx_opts p = {.box = a->box, .store = a->store, .scheme = &a->scheme,
                                     .fetcher = s->workers[i].fetcher,
                                     .lua_instructions = (uint64_t)setting_num(a->settings, SET_LUA_INSTRUCTIONS),
@@ -364,8 +360,10 @@ static enum rc serve_open_reactors(struct serve *s, struct err *e)
 static enum rc serve_up(struct serve *s, struct err *e)
 {
     struct app *a = s->app;
-    enum rc rc = serve_open_reactors(s, e);
+    enum rc rc = outbound_open(a->settings, &s->outbound, e);
     check_metrics_join();
+    if (rc == RC_OK)
+        rc = serve_open_reactors(s, e);
     if (rc == RC_OK)
         rc = serve_tls(a, e);
     if (rc == RC_OK)
@@ -418,8 +416,8 @@ static void serve_down(struct serve *s, bool threads)
     for (int d = 0; d < DOORS; d++)
         if (a->listeners[d])
             listener_close(a->listeners[d]);
-    pool_close(s->passwords); /* what it finished is told when the reactors settle */
-    pool_close(s->names);
+    pool_close(s->passwords); /* what it finished is told when the fetchers are closed */
+    outbound_stop(&s->outbound);
     for (size_t i = 0; i < a->workers; i++)
         fetcher_close(s->workers[i].fetcher);
     for (size_t i = 0; i <= a->workers; i++)
@@ -435,6 +433,7 @@ static void serve_down(struct serve *s, bool threads)
         if (s->workers[i].policy)
             policy_ctx_close(s->workers[i].policy);
     }
+    outbound_close(&s->outbound);
     struct tls_server *tls[] = {a->portal_tls, a->check_tls, a->redis_tls};
     for (size_t i = 0; i < ARRAY_LEN(tls); i++)
         if (tls[i])
@@ -603,6 +602,4 @@ int cli_serve(struct cli *c)
 }
 #undef SERVE_WATCH_MS
 #undef SERVE_CRON_MS
-#undef SERVE_NAME_THREADS
-#undef SERVE_NAMES_MAX
 #undef SERVE_TLS_MS

@@ -125,6 +125,10 @@ static const struct setting_row settings_rows[SET_COUNT] = {
      "Largest request body of the portal."},
     {SET_ADMIN_LISTEN, "admin.listen", "--admin", KIND_ADDR, "127.0.0.1:9091", 0, 0, NULL,
      "Where /metrics, /healthz, /readyz and /rlconfig are served: host:port, :port, unix:/path or off."},
+    {SET_OUTBOUND_CA, "outbound.ca_file", NULL, KIND_PATH, "", 0, PATH, NULL,
+     "Certificates (PEM) that https to other servers trusts. Empty: the file of SSL_CERT_FILE, else the system's bundle."},
+    {SET_OUTBOUND_CONNS, "outbound.connections_per_host", NULL, KIND_INT, "64", 1, 10000, NULL,
+     "Most connections of a worker thread to one other server; further requests to it wait."},
 };
 
 const struct setting_row *setting_row(size_t i)

@@ -226,9 +226,26 @@ static int conn_dial(const struct net_addr *to, struct sockaddr_storage *ss, str
     return -1;
 }
 
-/* NULL: nothing was called. Otherwise open was called, and close will be. */
+/* The handshake begins when the connection is there. */
+static bool conn_plan_tls(struct conn *c, struct tls_client *t, struct slice name)
+{
+    if (t == NULL)
+        return true;
+    c->tls = tls_conn_dial(t, name, &c->wire);
+    c->shaking = c->hello = c->peer.is_tls = true;
+    return c->tls != NULL;
+}
+
 struct conn *conn_connect(struct reactor *r, const struct net_addr *to,
                           const struct conn_proto *proto, void *ctx, struct err *e)
+{
+    return conn_connect_tls(r, to, proto, ctx, NULL, S(""), e);
+}
+
+/* NULL: nothing was called. Otherwise open was called, and close will be. */
+struct conn *conn_connect_tls(struct reactor *r, const struct net_addr *to,
+                              const struct conn_proto *proto, void *ctx, struct tls_client *t,
+                              struct slice name, struct err *e)
 {
     struct sockaddr_storage ss;
     int fd = conn_dial(to, &ss, e);
@@ -241,7 +258,7 @@ struct conn *conn_connect(struct reactor *r, const struct net_addr *to,
     struct conn *c = conn_new(r, fd, proto, OUTBOUND_BYTES_MAX, OUTBOUND_BYTES_MAX);
     conn_name_peer(c, (struct sockaddr *)&ss);
     c->connecting = true;
-    if (r->stopping || !conn_watch(c, EPOLLOUT)) {
+    if (r->stopping || !conn_plan_tls(c, t, name) || !conn_watch(c, EPOLLOUT)) {
         (void)err_set(e, RC_IO, "cannot watch a new connection");
         conn_abort(c);
         return NULL;
@@ -434,9 +451,10 @@ bool conn_is_ended(const struct conn *c)
     return c->eof && (c->tls == NULL || c->bye_heard);
 }
 
-const char *conn_trouble(const struct conn *c)
+enum rc conn_trouble(const struct conn *c, const char **why)
 {
-    return c->trouble ? c->trouble : "";
+    *why = c->trouble ? c->trouble : "";
+    return c->trouble ? c->trouble_rc : RC_OK;
 }
 
 struct reactor *conn_reactor(const struct conn *c)

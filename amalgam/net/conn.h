@@ -106,8 +106,13 @@ FN struct conn *conn_ref_get(struct conn_ref r); /* in its reactor only */
  * proto's open gets ctx; close is called also when connecting failed. */
 FN struct conn *conn_connect(struct reactor *r, const struct net_addr *to,
                              const struct conn_proto *proto, void *ctx, struct err *e);
-/* Why an outbound connection did not come about or broke, in a few words, or "" (constant text). */
-FN const char *conn_trouble(const struct conn *c);
+/* The same over TLS: the peer must show a good certificate for name. Counts a user of t. */
+FN struct conn *conn_connect_tls(struct reactor *r, const struct net_addr *to,
+                                 const struct conn_proto *proto, void *ctx, struct tls_client *t,
+                                 struct slice name, struct err *e);
+/* Why an outbound connection did not come about or broke, in a few constant words; RC_OK and "" when
+ * nothing is known. RC_DENIED: the peer is not whom we trust. */
+FN enum rc conn_trouble(const struct conn *c, const char **why);
 FN bool conn_is_ended(const struct conn *c); /* by the peer, with TLS in the proper way */
 /* An answer is expected: stopping the reactor waits for it, within its bound. */
 FN void conn_await(struct conn *c, bool on);

@@ -137,6 +137,21 @@ static void conn_settle_wire(struct conn *c)
         conn_mark_dirty(c);
 }
 
+static bool conn_write(struct conn *c);
+
+/* After the alert. Outbound, whoever waits is told at once. */
+static void conn_tls_failed(struct conn *c)
+{
+    if (c->end) {
+        conn_close_soon(c);
+        return;
+    }
+    if (c->tls)
+        c->trouble_rc = tls_conn_trouble(c->tls, &c->trouble);
+    (void)conn_write(c);
+    conn_abort(c);
+}
+
 static size_t conn_decrypt(struct conn *c, struct slice raw)
 {
     struct reactor *r = c->r;
@@ -160,7 +175,7 @@ static size_t conn_decrypt(struct conn *c, struct slice raw)
         c->eof = c->bye_heard = true;
         c->readable = false;
     } else if (step == TLS_FAILED) {
-        conn_close_soon(c);
+        conn_tls_failed(c);
     }
     return n;
 }
@@ -241,30 +256,44 @@ static void conn_shake_done(struct conn *c, struct slice raw)
         return;
     /* Also with no bytes left: the last flight may have carried a whole record. */
     (void)conn_decrypt(c, raw);
+    conn_mark_dirty(c); /* a client may have had something to say for long */
     conn_pump(c);
+}
+
+/* What came, or nothing for a client's first flight. False: nothing to do. */
+static bool conn_shake_bytes(struct conn *c, struct slice *raw)
+{
+    *raw = S("");
+    if (c->hello) {
+        c->hello = false;
+        return true;
+    }
+    raw->p = c->r->scratch;
+    raw->n = conn_recv(c, c->r->scratch, NET_SCRATCH_BYTES);
+    if (raw->n == 0 && c->eof) {
+        c->trouble = "the TLS handshake was cut off";
+        c->trouble_rc = RC_IO;
+        conn_abort(c);
+    }
+    return raw->n > 0;
 }
 
 static void conn_shake(struct conn *c)
 {
-    char *scratch = c->r->scratch;
-    size_t n = conn_recv(c, scratch, NET_SCRATCH_BYTES);
-    if (n == 0) {
-        if (c->eof)
-            conn_abort(c);
+    struct slice raw;
+    if (c->connecting || !conn_shake_bytes(c, &raw))
         return;
-    }
     conn_lend_wire(c);
     if (c->tls == NULL) {
         conn_spoke(c);
         c->tls = tls_conn_open(listener_options(c->end->listener)->tls, &c->wire);
     }
-    struct slice raw = slice_of(scratch, n);
     enum tls_step step = c->tls ? tls_conn_shake(c->tls, &raw) : TLS_FAILED;
     conn_settle_wire(c);
     if (step == TLS_DONE)
         conn_shake_done(c, raw);
     else if (step != TLS_WANT)
-        conn_close_soon(c); /* after the alert */
+        conn_tls_failed(c);
     else if (c->readable)
         conn_queue_shake(c);
 }
@@ -312,6 +341,7 @@ static void conn_connected(struct conn *c)
     socklen_t n = sizeof error;
     if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0 || error != 0) {
         c->trouble = conn_refusal(error);
+        c->trouble_rc = RC_IO;
         conn_abort(c);
         return;
     }

@@ -13,6 +13,7 @@
 
 #include "base/lock.h"
 #include "base/metric.h"
+#include "wire/hash.h"
 
 #include <stdio.h>
 
@@ -26,8 +27,18 @@ struct fetch_link {
     struct fetch_link *next, **link; /* of h->idle; link NULL: not idle */
 };
 
+/* A request's own TLS settings, made ready once. */
+struct fetch_trust {
+    uint8_t id[32];
+    struct tls_client *client;
+    size_t users; /* hosts */
+};
+
 struct fetch_host {
     struct fetcher *f;
+    struct tls_client *client; /* https only; whose name is checked: */
+    struct slice tls_name;     /* behind the struct */
+    struct fetch_trust *trust; /* where client is from, or NULL: the fetcher's own */
     size_t conns_n; /* open, connecting, or promised to a fetch that resolves */
     size_t users;   /* fetches */
     struct fetch_link *idle; /* latest first */
@@ -66,6 +77,7 @@ struct fetcher {
     struct fetcher_opts o;
     struct fetch_names *names;
     struct map hosts;
+    struct fetch_trust trusts[FETCH_TRUSTS_MAX];
     struct fetch *all, *failed;
     struct fetch **failed_end;
     struct net_timer tick; /* tells the failed */
@@ -90,6 +102,15 @@ static void fetch_go(struct fetch *x);
 static void fetch_next(struct fetch_host *h);
 
 /* ---- lists ---- */
+
+static struct slice fetch_copy(char **at, struct slice s)
+{
+    struct slice copy = slice_of(*at, s.n);
+    if (s.n > 0)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return copy;
+}
 
 static void fetch_link_in(struct fetch **head, struct fetch *x)
 {
@@ -136,19 +157,113 @@ static void fetch_drop(struct fetch_link *l)
     conn_abort(l->c);
 }
 
-/* ---- hosts ---- */
+/* ---- which connections serve a request ---- */
 
-static struct slice fetch_host_key(const struct fetch_url *u, char *dst, size_t cap)
+struct fetch_where { /* which connections may serve a request */
+    const struct fetch_url *url;
+    const struct fetch_tls *tls; /* NULL without TLS */
+    struct slice tls_name;
+    uint8_t id[32]; /* of what tls holds */
+};
+
+static void fetch_tls_id(const struct fetch_tls *t, uint8_t id[32])
 {
-    int n = snprintf(dst, cap, "%d|%d|%d|%.*s", u->tls, u->is_unix, u->port, SFMT(u->host));
+    const struct slice parts[] = {t->ca_pem, t->cert_pem, t->key_pem};
+    struct sha256_state s;
+    sha256_start(&s);
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        uint64_t n = parts[i].n;
+        sha256_add(&s, slice_of((const char *)&n, sizeof n));
+        sha256_add(&s, parts[i]);
+    }
+    sha256_end(&s, id);
+}
+
+static struct fetch_where fetch_where(const struct fetch_req *q)
+{
+    struct fetch_where w = {.url = &q->url, .tls_name = S("")};
+    if (!q->url.tls)
+        return w;
+    w.tls_name = q->tls && q->tls->server_name.n ? q->tls->server_name : q->url.host;
+    if (q->tls && (q->tls->ca_pem.n || q->tls->cert_pem.n || q->tls->key_pem.n)) {
+        w.tls = q->tls;
+        fetch_tls_id(q->tls, w.id);
+    }
+    return w;
+}
+
+static struct slice fetch_host_key(const struct fetch_where *w, char *dst, size_t cap)
+{
+    char hex[64];
+    size_t hex_n = w->tls ? hex_encode(hex, w->id, sizeof w->id) : 0;
+    int n = snprintf(dst, cap, "%d|%d|%d|%.*s|%.*s|%.*s", w->url->tls, w->url->is_unix, w->url->port,
+                     SFMT(w->url->host), SFMT(w->tls_name), (int)hex_n, hex);
     return slice_of(dst, MIN((size_t)n, cap - 1));
 }
+
+/* ---- trust ---- */
+
+static struct fetch_trust *fetch_trust_find(struct fetcher *f, const struct fetch_where *w)
+{
+    struct fetch_trust *free_one = NULL;
+    for (size_t i = 0; i < FETCH_TRUSTS_MAX; i++) {
+        struct fetch_trust *t = &f->trusts[i];
+        if (t->client && memcmp(t->id, w->id, sizeof t->id) == 0)
+            return t;
+        if (t->users == 0 && (!free_one || !t->client))
+            free_one = t;
+    }
+    return free_one;
+}
+
+static enum rc fetch_trust_get(struct fetcher *f, const struct fetch_where *w, struct fetch_trust **out,
+                               const char **why)
+{
+    struct fetch_trust *t = fetch_trust_find(f, w);
+    struct tls_client_opts o = {.ca_pem = w->tls->ca_pem, .cert_pem = w->tls->cert_pem,
+                                .key_pem = w->tls->key_pem, .base = f->o.trust};
+    struct err e;
+    *out = t;
+    if (t && t->client && memcmp(t->id, w->id, sizeof t->id) == 0)
+        return RC_OK;
+    *why = "too many TLS settings";
+    if (!t)
+        return RC_BUSY;
+    tls_client_close(t->client);
+    *why = "the TLS settings cannot be used";
+    enum rc rc = tls_client_open(&o, &t->client, &e);
+    memcpy(t->id, w->id, sizeof t->id);
+    return rc;
+}
+
+static enum rc fetch_host_trust(struct fetch_host *h, const struct fetch_where *w, const char **why)
+{
+    if (!w->url->tls)
+        return RC_OK;
+    if (w->tls) {
+        struct fetch_trust *t = NULL;
+        enum rc rc = fetch_trust_get(h->f, w, &t, why);
+        if (rc != RC_OK)
+            return rc;
+        t->users++;
+        h->trust = t;
+        h->client = t->client;
+        return RC_OK;
+    }
+    *why = "no certificates are trusted";
+    h->client = h->f->o.trust;
+    return h->client ? RC_OK : RC_DENIED;
+}
+
+/* ---- hosts ---- */
 
 static void fetch_host_settle(struct fetch_host *h)
 {
     if (h->conns_n > 0 || h->users > 0)
         return;
     map_del(&h->f->hosts, h->key);
+    if (h->trust)
+        h->trust->users--;
     mem_free(h);
 }
 
@@ -169,22 +284,42 @@ static bool fetch_host_evict(struct fetcher *f)
     return false;
 }
 
-static struct fetch_host *fetch_host_get(struct fetcher *f, const struct fetch_url *u)
+static struct fetch_host *fetch_host_new(struct fetcher *f, struct slice key, struct slice tls_name)
 {
-    char text[sizeof((struct net_addr *)0)->path + FETCH_NAME_BYTES + 64];
-    struct slice key = fetch_host_key(u, text, sizeof text);
-    struct fetch_host *h = map_get(&f->hosts, key);
-    if (h)
-        return h;
-    if (f->hosts.n >= FETCH_HOSTS_MAX && !fetch_host_evict(f))
-        return NULL;
-    h = mem_zalloc(sizeof *h + key.n);
-    memcpy((char *)(h + 1), key.p, key.n);
-    h->key = slice_of((char *)(h + 1), key.n);
+    struct fetch_host *h = mem_zalloc(sizeof *h + key.n + tls_name.n);
+    char *at = (char *)(h + 1);
+    h->key = fetch_copy(&at, key);
+    h->tls_name = fetch_copy(&at, tls_name);
     h->f = f;
     h->queue_end = &h->queue;
-    map_put(&f->hosts, h->key, h);
     return h;
+}
+
+static enum rc fetch_host_get(struct fetcher *f, const struct fetch_req *q, struct fetch_host **out,
+                              const char **why)
+{
+    char text[FETCH_NAME_BYTES * 2 + 200];
+    struct fetch_where w = fetch_where(q);
+    if (w.tls_name.n >= FETCH_NAME_BYTES) {
+        *why = "the TLS settings cannot be used";
+        return RC_BADINPUT;
+    }
+    struct slice key = fetch_host_key(&w, text, sizeof text);
+    *out = map_get(&f->hosts, key);
+    if (*out)
+        return RC_OK;
+    *why = "too many hosts";
+    if (f->hosts.n >= FETCH_HOSTS_MAX && !fetch_host_evict(f))
+        return RC_BUSY;
+    struct fetch_host *h = fetch_host_new(f, key, w.tls_name);
+    enum rc rc = fetch_host_trust(h, &w, why);
+    if (rc != RC_OK) {
+        mem_free(h);
+        return rc;
+    }
+    map_put(&f->hosts, h->key, h);
+    *out = h;
+    return RC_OK;
 }
 
 /* ---- the end of a fetch ---- */
@@ -363,12 +498,15 @@ static void fetch_answered(struct fetch_link *l, bool keep)
 static void fetch_broke(struct fetch_link *l)
 {
     struct fetch *x = l->x;
-    const char *trouble = conn_trouble(l->c);
+    const char *trouble;
+    enum rc rc = conn_trouble(l->c, &trouble);
     l->x = NULL;
     x->on = NULL;
-    if (!l->ready) {
+    if (!l->ready && rc == RC_DENIED) {
+        fetch_fail(x, rc, trouble); /* its other addresses are no better */
+    } else if (!l->ready) {
         x->why = l->late ? "no connection in time" : trouble[0] ? trouble : "connection failed";
-        x->rc = l->late ? RC_TIMEOUT : RC_IO;
+        x->rc = l->late ? RC_TIMEOUT : rc != RC_OK ? rc : RC_IO;
         fetch_go(x);
     } else if (l->used && !x->heard && !x->once && !x->fresh) {
         metric_add(&fetch_metrics[FETCH_METRIC_AGAIN], 1);
@@ -489,7 +627,7 @@ static bool fetch_dial_one(struct fetch *x)
     int64_t left_ms = x->connect_by_ms - reactor_mono_ms(x->f->o.reactor);
     l->h = x->h;
     if (left_ms <= 0 || !fetch_address(x, &to) ||
-        !conn_connect(x->f->o.reactor, &to, &fetch_proto, l, &e)) {
+        !conn_connect_tls(x->f->o.reactor, &to, &fetch_proto, l, x->h->client, x->h->tls_name, &e)) {
         mem_free(l);
         return false;
     }
@@ -599,15 +737,6 @@ static void fetch_next(struct fetch_host *h)
 
 /* ---- starting ---- */
 
-static struct slice fetch_copy(char **at, struct slice s)
-{
-    struct slice copy = slice_of(*at, s.n);
-    if (s.n > 0)
-        memcpy(*at, s.p, s.n);
-    *at += s.n;
-    return copy;
-}
-
 static struct fetch *fetch_new(struct fetcher *f, const struct fetch_req *q)
 {
     struct fetch *x = mem_zalloc(sizeof *x + q->url.host.n);
@@ -639,14 +768,8 @@ struct fetch *fetch_start(struct fetcher *f, const struct fetch_req *q, fetch_do
     timer_arm(f->o.reactor, &x->whole, ms);
     if (rc == RC_OK)
         rc = fetch_write(q, &x->out, &why);
-    if (rc == RC_OK && q->url.tls) {
-        rc = RC_DENIED;
-        why = "no certificates are trusted";
-    }
-    if (rc == RC_OK && !(x->h = fetch_host_get(f, &q->url))) {
-        rc = RC_BUSY;
-        why = "too many hosts";
-    }
+    if (rc == RC_OK)
+        rc = fetch_host_get(f, q, &x->h, &why);
     if (rc != RC_OK) {
         fetch_fail(x, rc, why);
         return x;
@@ -688,16 +811,19 @@ void fetcher_close(struct fetcher *f)
 {
     if (!f)
         return;
+    reactor_settle(f->o.reactor); /* what the pools finished may still start some, in vain */
     f->closing = true;
     while (f->all)
         fetch_cancel(f->all);
     while (f->failed)
         fetch_cancel(f->failed);
-    conn_close_all(f->o.reactor); /* those that the reactor did not come to */
+    conn_close_all(f->o.reactor); /* those that were aborted just now */
     MUST(f->hosts.n == 0 && f->fetches_n == 0);
     timer_cancel(f->o.reactor, &f->tick);
     fetch_names_close(f->names);
     map_free(&f->hosts);
+    for (size_t i = 0; i < FETCH_TRUSTS_MAX; i++)
+        tls_client_close(f->trusts[i].client);
     mem_free(f);
 }
 

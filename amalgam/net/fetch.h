@@ -43,8 +43,8 @@ struct fetcher_opts {
     enum rc (*resolve)(const char *name, struct ip *out, size_t max, size_t *n);
 };
 FN struct fetcher *fetcher_open(const struct fetcher_opts *o);
-/* The reactor runs no more and is still open. done is not called for what is under way; pointers to
- * such fetches are dead. */
+/* The reactor runs no more and is still open, pools that post to it are closed. done is not called for what
+ * is under way; pointers to such fetches are dead. */
 FN void fetcher_close(struct fetcher *f);
 
 /* "http://host:port/path?query", "https://...", "unix:/run/opa.sock:/path?query" (host: the socket's

@@ -18,6 +18,7 @@ enum {
     FETCH_QUEUE_PER_HOST = 1024,
     FETCH_FETCHES_MAX = 10000,
     FETCH_HOSTS_MAX = 1024,
+    FETCH_TRUSTS_MAX = 64, /* TLS settings of requests' own */
     FETCH_IDLE_MS = 30 * 1000,
     FETCH_CONNECT_MS = 5 * 1000,
     FETCH_TIMEOUT_MS = 5 * 1000,

@@ -69,6 +69,7 @@ struct conn {
     bool silent : 1;    /* in end->silent: no byte came yet */
     bool bye_said : 1;  /* TLS close_notify was written */
     bool bye_heard : 1; /* and was read */
+    bool hello : 1;     /* outbound TLS: the first flight is due */
     bool awaits : 1;    /* outbound: an answer is under way */
     struct buf in;      /* unconsumed input; no memory when empty */
     struct buf out;     /* waiting output; no memory when empty */
@@ -82,6 +83,7 @@ struct conn {
     struct tls_conn *tls; /* made when the first byte arrives */
     struct buf wire;      /* records waiting to be sent; TLS only */
     const char *trouble;  /* outbound; NULL: none */
+    enum rc trouble_rc;
     size_t in_bytes_max, out_bytes_max;
     struct listener_end *end; /* where it was accepted; NULL: outbound */
     struct conn *silent_next, *silent_before;
@@ -199,6 +201,8 @@ FN void listener_forget_ends(struct reactor *r);
 /* tls.c: one connection's records. It never touches the socket. */
 enum tls_step { TLS_WANT, TLS_DONE, TLS_END, TLS_FAILED };
 FN struct tls_conn *tls_conn_open(struct tls_server *s, struct buf *wire);
+FN struct tls_conn *tls_conn_dial(struct tls_client *t, struct slice name, struct buf *wire);
+FN enum rc tls_conn_trouble(const struct tls_conn *t, const char **why); /* of a client, after TLS_FAILED */
 FN void tls_conn_close(struct tls_conn *t);
 /* Takes bytes from *raw, appends what must be sent to the wire buffer. */
 FN enum tls_step tls_conn_shake(struct tls_conn *t, struct slice *raw);

@@ -51,8 +51,10 @@ struct tls_server {
 
 struct tls_conn {
     mbedtls_ssl_context ssl;
-    struct tls_server *server;
+    struct tls_server *server; /* NULL: a client's */
     struct tls_face *face;
+    struct tls_client *client;
+    struct ip ip; /* the client's peer, when it has no name */
     struct buf *wire; /* the connection's */
     struct slice raw; /* what was read and not taken yet; during a call only */
     struct slice cert_name;
@@ -318,10 +320,33 @@ struct tls_conn *tls_conn_open(struct tls_server *s, struct buf *wire)
     return t;
 }
 
+struct tls_conn *tls_conn_dial(struct tls_client *client, struct slice name, struct buf *wire)
+{
+    struct tls_conn *t = mem_zalloc(sizeof *t);
+    t->wire = wire;
+    mbedtls_ssl_init(&t->ssl);
+    if (mbedtls_ssl_setup(&t->ssl, tls_client_conf(client)) != 0 ||
+        !tls_client_begin(client, &t->ssl, name, &t->ip)) {
+        tls_conn_close(t);
+        return NULL;
+    }
+    t->client = client;
+    mbedtls_ssl_set_bio(&t->ssl, t, tls_send, tls_recv, NULL);
+    return t;
+}
+
+enum rc tls_conn_trouble(const struct tls_conn *t, const char **why)
+{
+    return tls_client_trouble(&t->ssl, why);
+}
+
 void tls_conn_close(struct tls_conn *t)
 {
     mbedtls_ssl_free(&t->ssl);
-    tls_face_put(t->server, t->face);
+    if (t->face)
+        tls_face_put(t->server, t->face);
+    if (t->client)
+        tls_client_close(t->client);
     mem_free(t);
 }
 
@@ -348,7 +373,7 @@ static bool tls_client_name(struct tls_conn *t, const mbedtls_x509_crt *crt)
 
 static bool tls_client_ok(struct tls_conn *t)
 {
-    if (!t->face->asks_clients)
+    if (t->client || !t->face->asks_clients)
         return true;
     const mbedtls_x509_crt *crt = mbedtls_ssl_get_peer_cert(&t->ssl);
     if (crt == NULL) /* where one is required the handshake has failed before */
@@ -397,7 +422,8 @@ enum tls_step tls_conn_read(struct tls_conn *t, struct slice *raw, char *dst, si
     t->raw = *raw;
     do {
         ret = mbedtls_ssl_read(&t->ssl, (unsigned char *)dst, cap);
-        if (ret == 0) /* a record without data; the end has a name of its own */
+        /* a record without data (the end has a name of its own); a ticket that we do not keep */
+        if (ret == 0 || ret == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
             ret = MBEDTLS_ERR_SSL_WANT_READ;
     } while (tls_more(t, ret, &left, &calls));
     *raw = t->raw;

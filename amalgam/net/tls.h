@@ -28,6 +28,19 @@ FN enum rc tls_server_replace(struct tls_server *s, const struct tls_opts *o,
                               struct err *e) MUST_CHECK;
 FN void tls_server_close(struct tls_server *s);
 
+/* A client's: whom it trusts and what it shows. Shared by all threads; counted, so that open connections
+ * keep it. */
+struct tls_client;
+struct tls_client_opts {
+    struct slice ca_pem;            /* trusted, and nobody else; empty: those of base */
+    struct slice cert_pem, key_pem; /* empty: none */
+    bool ca_some;                   /* ca_pem may hold some that cannot be read */
+    struct tls_client *base;
+};
+FN enum rc tls_client_open(const struct tls_client_opts *o, struct tls_client **out,
+                           struct err *e) MUST_CHECK;
+FN void tls_client_close(struct tls_client *t);
+
 struct tls_pem {
     struct slice ca_cert, cert, key; /* PEM, in the arena */
 };
