@@ -252,8 +252,8 @@ class Load:
         names = [f"room{i}.{k}" for k in range(3)]
         subs = [Redis(self.redis) for _ in names]
         for k, s in enumerate(subs):
-            s.send(("PSUBSCRIBE", f"room{i}*") if k == 2 else ("SUBSCRIBE", f"room{i}"))
-            s.read()
+            kind, name = ("PSUBSCRIBE", f"room{i}*") if k == 2 else ("SUBSCRIBE", f"room{i}")
+            self.same("confirmed", s.ask(kind, name), [kind.lower().encode(), name.encode(), 1])
         r, n = Redis(self.redis), 0
         while self.on:
             got = r.batch([("PUBLISH", f"room{i}", n + k) for k in range(20)])
