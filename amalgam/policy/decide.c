@@ -72,6 +72,7 @@ static void decide_finish(struct decision *d)
 {
     struct policy_verdict *v = d->v;
 
+    transform_answer(d);
     if (v->allowed)
         decide_finish_allow(d);
     else

@@ -277,6 +277,8 @@ struct set_map {
 FN struct map *set_map_new(struct policy_set *s);
 FN struct regex *set_regex(struct policy_set *s, const struct field_in *in, const struct yaml *at,
                            struct slice pattern, bool fold_case);
+FN struct regex *set_regex_part(struct policy_set *s, const struct field_in *in, const struct yaml *at,
+                                struct slice pattern, bool whole, bool fold_case);
 
 /* ---- loading ---- */
 struct selector { /* a policy and the labels that it looks for */
@@ -342,6 +344,7 @@ FN void compile_limit_server(struct load *l, struct resource *r);
 FN void compile_limit_client(struct load *l, struct resource *r);
 FN void compile_limit_policy(struct load *l, struct resource *r);
 FN void compile_limit_both(struct load *l, struct resource *r);
+FN void compile_transform(struct load *l, struct resource *r);
 FN void compile_route_table(struct load *l, struct resource *r);
 FN void compile_domain(struct load *l, struct slice file, struct doc_domain *d);
 FN void compile_chains(struct load *l); /* after all resources: delegation, labels, chains, index */
@@ -354,6 +357,9 @@ FN void catalog_openapi(struct load *l, struct slice file, const struct yaml *do
 FN void catalog_finish(struct load *l);
 FN const struct item_row *item_auth(void);
 FN const struct item_row *item_limit(void);
+FN const struct item_row *item_transform(void);
+/* What the route's transformations do to the answer, when all else is done. */
+FN void transform_answer(struct decision *d);
 
 /* ---- deciding ---- */
 struct lua_lib_state;

@@ -349,6 +349,11 @@ static const struct field_row kinds_api_product_rows[] = {
 };
 static const struct field_table kinds_api_product = T(struct doc_api_product, kinds_api_product_rows);
 
+static const struct field_row kinds_transform_rows[] = {
+    APPLY(struct doc_transform),
+    REQ(struct doc_transform, config, "config", FIELD_NODE, "what to change"),
+};
+static const struct field_table kinds_transform = T(struct doc_transform, kinds_transform_rows);
 static const struct field_row kinds_applied_rows[] = {
     SUB(struct doc_applied, apply, "applyToRoutes", FIELD_LIST, kinds_apply, "routes that it applies to"),
     QUIET("applyToDestinations"), QUIET("config"),
@@ -369,6 +374,7 @@ DOC(limit_server);
 DOC(limit_both);
 DOC(limit_client);
 DOC(limit_policy);
+DOC(transform);
 DOC(portal);
 DOC(group);
 DOC(api_doc);
@@ -412,7 +418,7 @@ static const struct kind_row kinds_rows[] = {
     {"ApiDoc", "apimanagement.gloo.solo.io", STAGE_CATALOG, &kinds_api_doc_doc, catalog_api_doc, NULL, "an OpenAPI document"},
     {"ApiProduct", "portal.gloo.solo.io|apimanagement.gloo.solo.io", STAGE_CATALOG, &kinds_api_product_doc, catalog_api_product, NULL, "names and versions of a product"},
     {"JWTPolicy", "security.policy.gloo.solo.io", STAGE_POLICIES, &kinds_applied_doc, compile_denies, "not served yet: the routes that it applies to are denied", "comes later"},
-    {"TransformationPolicy", "trafficcontrol.policy.gloo.solo.io", STAGE_PARTS, &kinds_applied_doc, compile_nothing, "not served yet and ignored: let the gateway transform, or set headers by luaAuth", "comes later"},
+    {"TransformationPolicy", "trafficcontrol.policy.gloo.solo.io", STAGE_POLICIES, &kinds_transform_doc, compile_transform, NULL, "headers for the upstream made from the request, and what denials look like"},
     {"WAFPolicy", "security.policy.gloo.solo.io", STAGE_PARTS, &kinds_applied_doc, compile_nothing, "not served yet and ignored: keep the gateway's own WAF", "comes later"},
     {"CORSPolicy", "security.policy.gloo.solo.io", STAGE_PARTS, &kinds_applied_doc, compile_nothing, "not served: CORS is the gateway's", ""},
     {"CSRFPolicy", "security.policy.gloo.solo.io", STAGE_PARTS, &kinds_applied_doc, compile_nothing, "not served: CSRF is the gateway's", ""},

@@ -145,6 +145,11 @@ struct doc_limit_policy {
     struct doc_limit_policy_config *config;
 };
 
+struct doc_transform {
+    struct field_list apply;
+    const struct yaml *config; /* read by transform.c */
+};
+
 struct doc_replaces {
     struct slice name;
 };

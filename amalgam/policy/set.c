@@ -27,10 +27,16 @@ struct map *set_map_new(struct policy_set *s)
 struct regex *set_regex(struct policy_set *s, const struct field_in *in, const struct yaml *at,
                         struct slice pattern, bool fold_case)
 {
+    return set_regex_part(s, in, at, pattern, true, fold_case);
+}
+
+struct regex *set_regex_part(struct policy_set *s, const struct field_in *in, const struct yaml *at,
+                             struct slice pattern, bool whole, bool fold_case)
+{
     struct regex *r = NULL;
     struct err e = {0};
 
-    if (regex_compile(pattern, true, fold_case, &r, &e) != RC_OK) {
+    if (regex_compile(pattern, whole, fold_case, &r, &e) != RC_OK) {
         fault_add(in, false, at, NULL, "expression \"%.*s\" is wrong: %s",
                   SFMT(slice_sub(pattern, 0, 80)), e.text);
         return NULL;

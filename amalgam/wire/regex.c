@@ -124,10 +124,24 @@ void regex_free(struct regex *r)
 enum rc regex_match(const struct regex *r, struct slice subject, struct slice *groups, size_t cap,
                     size_t *n)
 {
+    return regex_match_from(r, subject, 0, groups, cap, n);
+}
+
+size_t regex_groups(const struct regex *r)
+{
+    uint32_t n = 0;
+
+    MUST(pcre2_pattern_info(r->code, PCRE2_INFO_CAPTURECOUNT, &n) == 0);
+    return n;
+}
+
+enum rc regex_match_from(const struct regex *r, struct slice subject, size_t from,
+                         struct slice *groups, size_t cap, size_t *n)
+{
     struct regex_thread *t = regex_thread_get();
     const char *p = subject.n ? subject.p : "";
     *n = 0;
-    int found = pcre2_match(r->code, (PCRE2_SPTR)p, subject.n, 0, 0, t->data, t->limits);
+    int found = pcre2_match(r->code, (PCRE2_SPTR)p, subject.n, from, 0, t->data, t->limits);
     if (found == PCRE2_ERROR_NOMATCH)
         return RC_NOTFOUND;
     if (found < 0)

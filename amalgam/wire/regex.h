@@ -18,5 +18,9 @@ FN void regex_free(struct regex *r);
 /* RC_OK: groups[0..*n) filled (unset ones have p == NULL). RC_NOTFOUND: no match. */
 FN enum rc regex_match(const struct regex *r, struct slice subject, struct slice *groups,
                        size_t cap, size_t *n);
+/* The same from this byte of the subject on; what stands before it is seen by ^, \b and lookbehind. */
+FN enum rc regex_match_from(const struct regex *r, struct slice subject, size_t from,
+                            struct slice *groups, size_t cap, size_t *n);
+FN size_t regex_groups(const struct regex *r); /* of the pattern, without the whole match */
 
 #endif

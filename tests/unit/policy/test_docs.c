@@ -5,6 +5,7 @@
 #include "p.h"
 
 #include "base/asset.h"
+#include "policy/transform.h"
 #include "wire/gzip.h"
 
 #include <stdio.h>
@@ -68,6 +69,21 @@ static void every_step_and_action(void)
     }
 }
 
+static void transformations(void)
+{
+    const struct template_opts *o = transform_fns();
+
+    fields_named("TransformationPolicy", transform_fields(), 0);
+    for (size_t i = 0; template_fn_at(i); i++) {
+        T_ROW("%s()", template_fn_at(i)->name);
+        T(named(template_fn_at(i)->name));
+    }
+    for (size_t i = 0; i < o->fns_n; i++) {
+        T_ROW("%s()", o->fns[i].name);
+        T(named(o->fns[i].name));
+    }
+}
+
 static void the_example_loads(void)
 {
     struct slice all = buf_all(&page), text;
@@ -106,6 +122,7 @@ int main(void)
     p_init();
     T_RUN(every_kind);
     T_RUN(every_step_and_action);
+    T_RUN(transformations);
     T_RUN(the_example_loads);
     buf_free(&page);
     p_done();
