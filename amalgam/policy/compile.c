@@ -158,23 +158,27 @@ static struct chain_item compile_auth_item(struct load *l, struct auth_policy *p
 {
     struct chain_item item = {.row = item_auth(), .policy = p, .phase = PHASE_AUTH, .key_header = S("")};
     size_t room = 1;
-    struct slice *identity, *credentials;
+    struct slice *identity, *credentials, *cookies;
 
     for (size_t i = 0; i < p->steps_n; i++)
         room += p->steps[i].identity_n;
     identity = ARENA_ARRAY(&l->set->arena, struct slice, room);
     credentials = ARENA_ARRAY(&l->set->arena, struct slice, p->steps_n + 1);
+    cookies = ARENA_ARRAY(&l->set->arena, struct slice, p->steps_n + 1);
     for (size_t i = 0; i < p->steps_n; i++) {
         const struct step *s = &p->steps[i];
         for (size_t k = 0; k < s->identity_n; k++)
             identity[item.identity_n++] = s->identity[k];
         if (s->credential.n > 0)
             credentials[item.credentials_n++] = s->credential;
+        if (s->cookie.n > 0)
+            cookies[item.cookies_n++] = s->cookie;
         if (s->api_key && item.key_header.n == 0)
             item.key_header = s->credential;
     }
     item.identity = identity;
     item.credentials = credentials;
+    item.cookies = cookies;
     return item;
 }
 

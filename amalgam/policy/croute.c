@@ -371,19 +371,22 @@ static void croute_add_names(struct slice *list, size_t *n, const struct slice *
 
 static void croute_identity(struct load *l, struct route *r)
 {
-    size_t identity = 0, credentials = 0;
+    size_t identity = 0, credentials = 0, cookies = 0;
 
     for (size_t i = 0; i < r->items_n; i++) {
         identity += r->items[i].identity_n;
         credentials += r->items[i].credentials_n;
+        cookies += r->items[i].cookies_n;
     }
     r->identity = ARENA_ARRAY(&l->set->arena, struct slice, identity + 1);
     r->credentials = ARENA_ARRAY(&l->set->arena, struct slice, credentials + 1);
+    r->cookies = ARENA_ARRAY(&l->set->arena, struct slice, cookies + 1);
     r->key_header = S("");
     for (size_t i = 0; i < r->items_n; i++) {
         const struct chain_item *item = &r->items[i];
         croute_add_names(r->identity, &r->identity_n, item->identity, item->identity_n);
         croute_add_names(r->credentials, &r->credentials_n, item->credentials, item->credentials_n);
+        croute_add_names(r->cookies, &r->cookies_n, item->cookies, item->cookies_n);
         if (r->key_header.n == 0)
             r->key_header = item->key_header;
     }

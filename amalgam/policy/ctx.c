@@ -62,6 +62,7 @@ void policy_ctx_close(struct policy_ctx *c)
     while (c->rt)
         ctx_drop(&c->rt);
     lua_lib_close(c->lua);
+    oidc_cache_close(c->oidc);
     key_cache_close(c->keys);
     explain_close(c->explain);
     arena_free(&c->arena);

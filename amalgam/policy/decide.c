@@ -61,6 +61,8 @@ static void decide_finish_allow(struct decision *d)
         decision_remove_add(d, r->identity[i]);
     for (size_t i = 0; i < r->credentials_n; i++)
         decision_remove_add(d, r->credentials[i]);
+    if (r->cookies_n)
+        oidc_cookie_strip(d);
     for (size_t i = 0; i < v->remove_n; i++)
         if (!decision_find(v->upstream, v->upstream_n, v->remove[i]))
             v->remove[kept++] = v->remove[i];

@@ -38,6 +38,7 @@ struct step {
     const struct slice *identity; /* headers that it may set: set or removed on every allow */
     size_t identity_n;
     struct slice credential;      /* header that carries the secret: removed on every allow, or "" */
+    struct slice cookie;          /* name of a session's cookie: taken out of Cookie on every allow, or "" */
     bool api_key;                 /* credential is where the portal's keys go */
     bool denies;                  /* asks for something that is not served */
 };
@@ -50,6 +51,10 @@ struct step_row {
     const char *said; /* instead, when not served; else one line for the manual */
 };
 FN const struct step_row *step_at(size_t i); /* NULL beyond the last */
+FN const struct step_row *step_oauth2_at(size_t i) UNUSED; /* the kinds of oauth2 */
+FN const struct field_table *step_oauth2_fields(void);
+FN bool step_oauth2_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
+                            struct step *out);
 
 struct auth_policy {
     struct slice name, rule;
@@ -170,7 +175,8 @@ struct chain_item {
     const struct item_row *row;
     void *policy;
     const struct slice *identity, *credentials; /* headers: see struct step */
-    size_t identity_n, credentials_n;
+    const struct slice *cookies;                /* see struct step */
+    size_t identity_n, credentials_n, cookies_n;
     struct slice key_header; /* of the API key, or "" */
     enum phase phase;
     int64_t priority;
@@ -215,6 +221,8 @@ struct route {
     size_t identity_n;
     struct slice *credentials; /* names of headers that carry secrets, each once */
     size_t credentials_n;
+    struct slice *cookies; /* names of sessions' cookies, each once */
+    size_t cookies_n;
     struct slice key_header; /* where the portal's API keys go, or "" */
     bool has_auth, by_table;
 };
@@ -371,6 +379,7 @@ struct set_rt { /* a set and what this thread made of it; an old one stays while
     struct set_rt *next;
 };
 struct parked;
+struct oidc_cache;
 struct policy_ctx {
     struct policy_ctx_opts opts;
     struct set_rt *rt;      /* in force first, then those that are still needed */
@@ -381,12 +390,16 @@ struct policy_ctx {
     uint64_t id_base, id_count;
     struct key_cache *keys;
     struct lua_lib_state *lua; /* scratch of host functions, made when needed */
+    struct oidc_cache *oidc;   /* what identity providers say, made when needed */
     struct explain *explain;   /* NULL: nothing is kept */
     struct verify *verify;     /* passwords, made when needed */
     struct parked *parked;
     size_t parked_n;
     int64_t shadow_log_ms, trouble_log_ms;
 };
+FN void oidc_cache_close(struct oidc_cache *x);
+/* On an allow: the request's Cookie goes on without those of the route's sessions. */
+FN void oidc_cookie_strip(struct decision *d);
 FN void ctx_drop_idle(struct policy_ctx *c); /* sets that are out of force and have no decision left */
 /* RC_NOTFOUND, RC_BADINPUT (trouble: not our JSON). The entry lives until key_cache_sweep. */
 FN enum rc key_cache_get(struct policy_ctx *c, struct slice api_key, const struct key_entry **out);
