@@ -256,9 +256,11 @@ static void oidc_provider_fetch(struct oidc_doc *x)
 
 static bool oidc_provider_resting(const struct oidc_doc *x)
 {
-    int64_t rest = OIDC_PROVIDER_BACKOFF_MS << MIN(x->failures - 1, 4);
+    int64_t rest_ms = OIDC_PROVIDER_BACKOFF_MS;
 
-    return x->failures > 0 && clock_mono_ms() - x->tried_ms < MIN(rest, OIDC_PROVIDER_BACKOFF_MAX_MS);
+    for (int i = 1; i < x->failures && rest_ms < OIDC_PROVIDER_BACKOFF_MAX_MS; i++)
+        rest_ms *= 2;
+    return x->failures > 0 && clock_mono_ms() - x->tried_ms < MIN(rest_ms, OIDC_PROVIDER_BACKOFF_MAX_MS);
 }
 
 /* Old ones are read again while they are still used. */
