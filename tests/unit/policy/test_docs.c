@@ -61,6 +61,9 @@ static void every_step_and_action(void)
         if (step_at(i)->fields)
             fields_named(step_at(i)->name, step_at(i)->fields(), 0);
     }
+    for (size_t i = 0; step_oauth2_at(i); i++)
+        if (step_oauth2_at(i)->fields)
+            fields_named(step_oauth2_at(i)->name, step_oauth2_at(i)->fields(), 0);
     for (size_t i = 0; action_at(i); i++) {
         T_ROW("%s", action_at(i)->name);
         T(named(action_at(i)->name));
