@@ -31,7 +31,6 @@ git git
 python3 python3
 python3-venv /usr/lib/python3.*/ensurepip/__init__.py
 curl curl
-openssl openssl
 nginx nginx
 openssl openssl
 caddy caddy
@@ -41,6 +40,7 @@ redis-tools redis-cli
 tcl tclsh
 chromium chromium
 wrk wrk
+nghttp2-client h2load
 '
 
 say() { printf 'setup: %s\n' "$*" >&2; }
