@@ -96,6 +96,7 @@
 #include "script/strlib.c"
 #include "script/tablib.c"
 #include "script/oslib.c"
+#include "script/lazy.c"
 #include "script/script.c"
 
 /* policy: YAML to a compiled set, one question to one verdict */

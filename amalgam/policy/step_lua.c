@@ -216,83 +216,208 @@ bool step_lua_compile(struct load *l, const struct field_in *in, void *doc, cons
 
 /* ---- the arguments ---- */
 
-static void step_lua_kstr(struct script_call *c, struct slice name, struct slice value)
+/* Request and config are lazy tables: a policy pays for what it reads. */
+static struct decision *step_lua_of(struct script_call *c)
 {
-    script_str(c, value);
-    script_set(c, name);
+    const struct lua_call *u = script_user(c);
+    return u->d;
 }
 
-/* Names in lower case; a header that was sent several times is joined by ", ". */
-static void step_lua_headers(struct script_call *c, struct decision *d)
+static void step_lua_kstr(struct script_call *c, const char *name, struct slice value)
 {
+    script_str(c, value);
+    script_set_literal(c, name);
+}
+
+/* The values of a header that was sent several times are joined by ", ". */
+static struct slice step_lua_joined(struct decision *d, size_t first)
+{
+    const struct http_header *h = d->ask->headers;
+    struct slice name = h[first].name, value = h[first].value;
+
+    for (size_t k = first + 1; k < d->ask->headers_n; k++)
+        if (h[k].name.n == name.n && slice_eq_ci(h[k].name, name))
+            value = arena_fmt(d->arena, "%.*s, %.*s", SFMT(value), SFMT(h[k].value));
+    return value;
+}
+
+static bool step_lua_lower(struct slice name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] != ascii_lower(name.p[i]))
+            return false;
+    return name.n > 0;
+}
+
+static bool step_lua_header(struct script_call *c, struct slice name)
+{
+    struct decision *d = step_lua_of(c);
+
+    if (!step_lua_lower(name)) /* names are in lower case */
+        return false;
+    for (size_t i = 0; i < d->ask->headers_n; i++)
+        if (d->ask->headers[i].name.n == name.n && slice_eq_ci(d->ask->headers[i].name, name)) {
+            script_str(c, step_lua_joined(d, i));
+            return true;
+        }
+    return false;
+}
+
+static bool step_lua_seen(const struct policy_ask *q, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (q->headers[k].name.n == q->headers[i].name.n &&
+            slice_eq_ci(q->headers[k].name, q->headers[i].name))
+            return true;
+    return false;
+}
+
+static void step_lua_headers(struct script_call *c)
+{
+    struct decision *d = step_lua_of(c);
     const struct policy_ask *q = d->ask;
     char name[256];
 
-    script_table(c);
+    script_table_sized(c, 0, (int)q->headers_n);
     for (size_t i = 0; i < q->headers_n; i++) {
-        struct slice n = q->headers[i].name, value = q->headers[i].value;
-        bool first = true, more = false;
-        if (n.n == 0 || n.n > sizeof name)
+        struct slice n = q->headers[i].name;
+        if (n.n == 0 || n.n > sizeof name || step_lua_seen(q, i))
             continue;
-        for (size_t k = 0; k < q->headers_n && first; k++) {
-            if (k == i || q->headers[k].name.n != n.n || !slice_eq_ci(q->headers[k].name, n))
-                continue;
-            first = k > i;
-            more = true;
-        }
-        if (!first)
-            continue;
-        for (size_t k = i + 1; more && k < q->headers_n; k++)
-            if (slice_eq_ci(q->headers[k].name, n))
-                value = arena_fmt(d->arena, "%.*s, %.*s", SFMT(value), SFMT(q->headers[k].value));
         for (size_t k = 0; k < n.n; k++)
             name[k] = ascii_lower(n.p[k]);
-        step_lua_kstr(c, slice_of(name, n.n), value);
+        script_str(c, step_lua_joined(d, i));
+        script_set(c, slice_of(name, n.n));
     }
-    script_set(c, S("headers"));
 }
 
-static void step_lua_identity_arg(struct script_call *c, struct decision *d)
+static bool step_lua_meta(struct script_call *c, struct slice name)
 {
-    if (!d->key)
-        return;
-    script_table(c);
-    step_lua_kstr(c, S("user"), d->v->user);
-    step_lua_kstr(c, S("plan"), d->v->plan);
-    step_lua_kstr(c, S("key_id"), d->v->key_uuid);
-    script_table(c);
-    for (size_t i = 0; i < d->key->meta_n; i++)
-        step_lua_kstr(c, d->key->meta[i].name, d->key->meta[i].value);
-    script_set(c, S("metadata"));
-    script_set(c, S("identity"));
+    const struct key_entry *key = step_lua_of(c)->key;
+
+    for (size_t i = 0; i < key->meta_n; i++)
+        if (slice_eq(key->meta[i].name, name)) {
+            script_str(c, key->meta[i].value);
+            return true;
+        }
+    return false;
 }
 
-static void step_lua_request(struct script_call *c, struct decision *d)
+static void step_lua_metas(struct script_call *c)
 {
+    const struct key_entry *key = step_lua_of(c)->key;
+
+    script_table_sized(c, 0, (int)key->meta_n);
+    for (size_t i = 0; i < key->meta_n; i++) {
+        script_str(c, key->meta[i].value);
+        script_set(c, key->meta[i].name);
+    }
+}
+
+static const struct script_lazy step_lua_lazy_headers = {step_lua_header, step_lua_headers};
+static const struct script_lazy step_lua_lazy_meta = {step_lua_meta, step_lua_metas};
+
+/* Members of the request: each pushes its value, or says that there is none. */
+static bool step_lua_method(struct script_call *c) { return script_str(c, step_lua_of(c)->ask->method), true; }
+static bool step_lua_path(struct script_call *c) { return script_str(c, step_lua_of(c)->path), true; }
+static bool step_lua_query(struct script_call *c) { return script_str(c, step_lua_of(c)->query), true; }
+static bool step_lua_host(struct script_call *c) { return script_str(c, step_lua_of(c)->host), true; }
+static bool step_lua_scheme(struct script_call *c) { return script_str(c, step_lua_of(c)->ask->scheme), true; }
+static bool step_lua_route(struct script_call *c) { return script_str(c, step_lua_of(c)->v->route), true; }
+static bool step_lua_body(struct script_call *c) { return script_str(c, step_lua_of(c)->ask->body), true; }
+static bool step_lua_id(struct script_call *c) { return script_str(c, slice_str(step_lua_of(c)->v->id)), true; }
+static bool step_lua_all_headers(struct script_call *c) { return script_push_lazy(c, &step_lua_lazy_headers), true; }
+
+static bool step_lua_principal(struct script_call *c)
+{
+    struct slice name = step_lua_of(c)->ask->principal;
+
+    if (name.n > 0)
+        script_str(c, name);
+    return name.n > 0;
+}
+
+static bool step_lua_source_ip(struct script_call *c)
+{
+    const struct policy_ask *q = step_lua_of(c)->ask;
     char ip[46];
 
-    script_table(c);
-    step_lua_kstr(c, S("method"), d->ask->method);
-    step_lua_kstr(c, S("path"), d->path);
-    step_lua_kstr(c, S("query"), d->query);
-    step_lua_kstr(c, S("host"), d->host);
-    step_lua_kstr(c, S("scheme"), d->ask->scheme);
-    step_lua_kstr(c, S("route"), d->v->route);
-    step_lua_kstr(c, S("body"), d->ask->body);
-    step_lua_kstr(c, S("id"), slice_str(d->v->id));
-    if (d->ask->principal.n > 0)
-        step_lua_kstr(c, S("principal"), d->ask->principal);
-    if (d->ask->has_source_ip)
-        step_lua_kstr(c, S("source_ip"), slice_of(ip, ip_format(&d->ask->source_ip, ip)));
-    step_lua_headers(c, d);
-    step_lua_identity_arg(c, d);
-    script_table(c);
+    if (q->has_source_ip)
+        script_str(c, slice_of(ip, ip_format(&q->source_ip, ip)));
+    return q->has_source_ip;
+}
+
+static bool step_lua_identity_of(struct script_call *c)
+{
+    struct decision *d = step_lua_of(c);
+
+    if (!d->key)
+        return false;
+    script_table_sized(c, 0, 4);
+    step_lua_kstr(c, "user", d->v->user);
+    step_lua_kstr(c, "plan", d->v->plan);
+    step_lua_kstr(c, "key_id", d->v->key_uuid);
+    script_push_lazy(c, &step_lua_lazy_meta);
+    script_set_literal(c, "metadata");
+    return true;
+}
+
+static bool step_lua_state(struct script_call *c)
+{
+    struct decision *d = step_lua_of(c);
+
+    script_table_sized(c, 0, (int)d->state_n);
     for (size_t i = 0; i < d->state_n; i++) {
         lua_push_json(c, d->state[i].value);
         script_set(c, d->state[i].name);
     }
-    script_set(c, S("state"));
+    return true;
 }
+
+static const struct step_lua_member {
+    const char *name;
+    bool (*push)(struct script_call *c);
+} step_lua_members[] = {
+    {"method", step_lua_method}, {"path", step_lua_path}, {"headers", step_lua_all_headers},
+    {"identity", step_lua_identity_of}, {"state", step_lua_state}, {"query", step_lua_query},
+    {"host", step_lua_host}, {"scheme", step_lua_scheme}, {"source_ip", step_lua_source_ip},
+    {"route", step_lua_route}, {"body", step_lua_body}, {"id", step_lua_id},
+    {"principal", step_lua_principal},
+};
+
+static bool step_lua_request_get(struct script_call *c, struct slice name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(step_lua_members); i++)
+        if (slice_eq(name, slice_str(step_lua_members[i].name)))
+            return step_lua_members[i].push(c);
+    return false;
+}
+
+static void step_lua_request_fill(struct script_call *c)
+{
+    script_table_sized(c, 0, (int)ARRAY_LEN(step_lua_members));
+    for (size_t i = 0; i < ARRAY_LEN(step_lua_members); i++)
+        if (step_lua_members[i].push(c))
+            script_set_literal(c, step_lua_members[i].name);
+}
+
+static bool step_lua_config_get(struct script_call *c, struct slice name)
+{
+    const struct lua_call *u = script_user(c);
+    const struct json *v = json_get(u->step->config, name);
+
+    if (v)
+        lua_push_json(c, v);
+    return v != NULL;
+}
+
+static void step_lua_config_fill(struct script_call *c)
+{
+    const struct lua_call *u = script_user(c);
+    lua_push_json(c, u->step->config);
+}
+
+static const struct script_lazy step_lua_lazy_request = {step_lua_request_get, step_lua_request_fill};
+static const struct script_lazy step_lua_lazy_config = {step_lua_config_get, step_lua_config_fill};
 
 /* ---- the answer ---- */
 
@@ -494,8 +619,11 @@ enum step_said step_lua_run(struct decision *d, const struct step *s)
     if (!step_lua_ready(d, ls, &e))
         return step_lua_failed(d, s, &e);
     c = script_begin(d->rt->script, d->rt->script_ids[ls->index], &user);
-    step_lua_request(c, d);
-    lua_push_json(c, ls->config);
+    script_push_lazy(c, &step_lua_lazy_request);
+    if (ls->config->kind == JSON_OBJ)
+        script_push_lazy(c, &step_lua_lazy_config);
+    else
+        lua_push_json(c, ls->config);
     if (script_run(c, 2, 1, &e) == RC_OK) {
         said = step_lua_answer(c, d, s);
         if (said == STEP_TROUBLE)

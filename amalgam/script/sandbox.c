@@ -221,10 +221,11 @@ void sandbox_paid(lua_State *L, const char *name, bool builds)
 /* ---- the globals ---- */
 
 static const char *const sandbox_kept[] = {
-    "assert", "error",  "getmetatable", "ipairs",   "next", "pairs",   "rawequal",
+    "assert", "error",  "getmetatable", "ipairs",   "pairs",   "rawequal",
     "rawget", "rawlen", "select",       "tonumber", "type", "_VERSION"};
 
-static const struct sandbox_row sandbox_own[] = {{"pcall", sandbox_pcall},
+static const struct sandbox_row sandbox_own[] = {{"next", lazy_next},
+                                                 {"pcall", sandbox_pcall},
                                                  {"xpcall", sandbox_xpcall},
                                                  {"setmetatable", sandbox_setmetatable},
                                                  {"rawset", sandbox_rawset},

@@ -129,4 +129,9 @@ FN void utf8lib_open(lua_State *L);
 FN void tablib_open(lua_State *L);
 FN void oslib_open(lua_State *L);
 
+/* lazy.c */
+FN void lazy_push(lua_State *L, const struct script_lazy *row);
+FN void lazy_whole(lua_State *L, int at); /* a lazy table becomes a plain one; others stay */
+FN int lazy_next(lua_State *L);           /* the global `next` */
+
 #endif

@@ -513,6 +513,12 @@ void script_table(struct script_call *c)
     script_table_sized(c, 0, 0);
 }
 
+void script_push_lazy(struct script_call *c, const struct script_lazy *row)
+{
+    if (script_room(c, 128)) /* the first time also its metatable */
+        lazy_push(c->s->L, row);
+}
+
 /* Whether the value on top may go into the table below it. Drops it when the call has tripped: the
  * table may be a nil then. What was pushed left room for a key on the stack (script_room). */
 static inline bool script_may_set(struct script_call *c)
@@ -531,6 +537,16 @@ void script_set(struct script_call *c, struct slice name)
     if (!script_may_set(c))
         return;
     lua_pushlstring(L, name.n ? name.p : "", name.n);
+    lua_insert(L, -2);
+    lua_rawset(L, -3);
+}
+
+void script_set_literal(struct script_call *c, const char *name)
+{
+    lua_State *L = c->s->L;
+    if (!script_may_set(c))
+        return;
+    lua_pushstring(L, name);
     lua_insert(L, -2);
     lua_rawset(L, -3);
 }
@@ -651,6 +667,7 @@ bool script_next(struct script_call *c, int table)
         lua_pop(L, 1);
         return false;
     }
+    lazy_whole(L, at);
     while (lua_next(L, at)) {
         if (lua_type(L, -2) == LUA_TSTRING)
             return true;

@@ -66,7 +66,16 @@ FN void script_table(struct script_call *c);
 /* With room for so many items and fields at once. */
 FN void script_table_sized(struct script_call *c, int items, int fields) UNUSED;
 FN void script_set(struct script_call *c, struct slice name); /* pops the value, into the table */
+/* The same with a name that is a literal of the program: Lua remembers literals by their address. */
+FN void script_set_literal(struct script_call *c, const char *name);
 FN void script_append(struct script_call *c) UNUSED;
+/* A table that is made when a script looks at it: get pushes the value of one name, or says false; fill
+ * pushes the whole table. Both are called within script_run, with its user. Rows are constant. */
+struct script_lazy {
+    bool (*get)(struct script_call *c, struct slice name);
+    void (*fill)(struct script_call *c);
+};
+FN void script_push_lazy(struct script_call *c, const struct script_lazy *row);
 FN int script_fail(struct script_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Reading arguments or results; i counts from 1, negative from the top. No metamethods run. */
