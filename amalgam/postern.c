@@ -116,6 +116,7 @@
 #include "policy/step_user.c"
 #include "policy/verify.c"
 #include "policy/step_basic.c"
+#include "policy/step_hmac.c"
 #include "policy/lua_lib.c"
 #include "policy/step_lua.c"
 #include "policy/step_oauth2.c"

@@ -209,3 +209,27 @@ void clock_sleep_ms(int64_t ms)
     while (nanosleep(&left, &left) != 0 && errno == EINTR)
         ;
 }
+
+/* The same text must come out again: so the weekday is right and no digit is anything else. */
+bool clock_parse_http_date(struct slice s, int64_t *wall_ms)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    char iso[24], again[32];
+    if (s.n != 29)
+        return false;
+    size_t month = 0;
+    while (month < 12 && memcmp(months + month * 3, s.p + 8, 3) != 0)
+        month++;
+    if (month == 12)
+        return false;
+    memcpy(iso, s.p + 12, 4);
+    iso[4] = iso[7] = '-';
+    (void)clock_put(iso + 5, (unsigned)month + 1, 2);
+    memcpy(iso + 8, s.p + 5, 2);
+    iso[10] = 'T';
+    memcpy(iso + 11, s.p + 17, 8);
+    iso[19] = 'Z';
+    if (!clock_parse_rfc3339(slice_of(iso, 20), wall_ms))
+        return false;
+    return slice_eq(slice_of(again, clock_http_date(again, *wall_ms)), s);
+}

@@ -18,8 +18,9 @@ FN UNUSED void clock_set_source(int64_t (*wall_us)(void), int64_t (*mono_ns)(voi
 /* "2026-11-21T04:12:48Z" into dst (>= 24 bytes), returns length. RFC 3339. */
 FN size_t clock_rfc3339(char *dst, int64_t wall_ms);
 /* "Sat, 21 Nov 2026 04:12:48 GMT" into dst (>= 32 bytes), returns length. RFC 9110 5.6.7. */
-FN UNUSED size_t clock_http_date(char *dst, int64_t wall_ms);
+FN size_t clock_http_date(char *dst, int64_t wall_ms);
 FN UNUSED bool clock_parse_rfc3339(struct slice s, int64_t *wall_ms);
+FN bool clock_parse_http_date(struct slice s, int64_t *wall_ms); /* that form and no other */
 FN void clock_sleep_ms(int64_t ms);
 
 #endif

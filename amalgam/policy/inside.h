@@ -505,6 +505,10 @@ FN const struct field_table *step_basic_fields(void);
 FN bool step_basic_compile(struct load *l, const struct field_in *in, void *doc,
                            const struct yaml *y, struct step *out);
 FN enum step_said step_basic_run(struct decision *d, const struct step *s);
+FN const struct field_table *step_hmac_fields(void);
+FN bool step_hmac_compile(struct load *l, const struct field_in *in, void *doc,
+                          const struct yaml *y, struct step *out);
+FN enum step_said step_hmac_run(struct decision *d, const struct step *s);
 
 /* verify.c: passwords. WAIT: the step's begin calls verify_begin with the same two; run then asks again. */
 enum verify_said { VERIFY_RIGHT, VERIFY_WRONG, VERIFY_WAIT, VERIFY_BUSY };
@@ -536,6 +540,13 @@ FN void user_identify(struct decision *d, const struct user_step *u, struct slic
 /* Header `Authorization` as Basic: RC_OK, or it was refused. dst: see basic_read. */
 FN enum rc user_basic(struct decision *d, const struct step *s, const struct user_step *u, char *dst,
                       struct slice *name, struct slice *password);
+/* A credentials Secret: user name and password of it. ref->ns "" is the policy's. */
+FN bool user_secret(struct load *l, const struct field_in *in, const struct yaml *y,
+                    const struct doc_ref *ref, const struct step *s, struct slice *name,
+                    struct slice *password);
+#define USER_REF_ROWS \
+    {"name", FIELD_STR, offsetof(struct doc_ref, name), FIELD_REQUIRED, 0, 0, NULL, NULL, "name of the Secret"}, \
+    {"namespace", FIELD_STR, offsetof(struct doc_ref, ns), 0, 0, 0, NULL, NULL, "its namespace; that of the policy when absent"}
 /* Headers that carry the message itself cannot be identity. */
 FN bool header_can_be_set(struct slice name);
 

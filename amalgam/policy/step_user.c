@@ -65,6 +65,24 @@ bool user_compile(struct load *l, const struct field_in *in, const struct yaml *
     return true;
 }
 
+bool user_secret(struct load *l, const struct field_in *in, const struct yaml *y,
+                 const struct doc_ref *ref, const struct step *s, struct slice *name,
+                 struct slice *password)
+{
+    struct slice rest, ns = slice_cut(s->policy, '.', &rest); /* a namespace has no dot */
+    const struct secret *secret = secret_find(l, in, y, false, ref, ns);
+
+    if (!secret)
+        return false;
+    *name = secret_value(secret, S("username"));
+    *password = secret_value(secret, S("password"));
+    if (name->n > 0 && password->n > 0)
+        return true;
+    fault_add(in, false, y, NULL, "Secret %.*s: expected username and password in it",
+              SFMT(slice_sub(ref->name, 0, 80)));
+    return false;
+}
+
 enum step_said user_deny(struct decision *d, const struct step *s, const struct user_step *u,
                          struct slice reason, struct slice words)
 {

@@ -261,6 +261,61 @@ struct slice user_canon(struct slice user, char dst[BASIC_USER_MAX])
     return slice_of(dst, n);
 }
 
+/* ---------------------------------------------------------------- parameters */
+
+static bool cred_token_char(char c)
+{
+    return ascii_alpha(c) || ascii_digit(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static struct slice cred_take_token(struct slice *rest)
+{
+    size_t n = 0;
+    while (n < rest->n && cred_token_char(rest->p[n]))
+        n++;
+    struct slice token = slice_sub(*rest, 0, n);
+    *rest = slice_from(*rest, n);
+    return token;
+}
+
+/* Behind the opening quote; false without a closing one. */
+static bool cred_take_quoted(struct slice *rest, struct slice *value)
+{
+    size_t end = slice_index(*rest, '"');
+    if (end == SIZE_MAX)
+        return false;
+    *value = slice_sub(*rest, 0, end);
+    *rest = slice_from(*rest, end + 1);
+    return slice_index(*value, '\\') == SIZE_MAX && cred_no_controls(*value);
+}
+
+enum rc auth_param_next(struct slice *rest, struct slice *name, struct slice *value)
+{
+    *rest = slice_trim(*rest);
+    if (rest->n == 0)
+        return RC_NOTFOUND;
+    *name = cred_take_token(rest);
+    if (name->n == 0 || rest->n < 2 || rest->p[0] != '=')
+        return RC_BADINPUT;
+    *rest = slice_from(*rest, 1);
+    if (rest->p[0] == '"') {
+        *rest = slice_from(*rest, 1);
+        if (!cred_take_quoted(rest, value))
+            return RC_BADINPUT;
+    } else {
+        *value = cred_take_token(rest);
+        if (value->n == 0)
+            return RC_BADINPUT;
+    }
+    *rest = slice_trim(*rest);
+    if (rest->n == 0)
+        return RC_OK;
+    if (rest->p[0] != ',' || slice_trim(slice_from(*rest, 1)).n == 0)
+        return RC_BADINPUT;
+    *rest = slice_from(*rest, 1);
+    return RC_OK;
+}
+
 /* ---------------------------------------------------------------- cookies */
 
 bool cookie_get(struct slice header, struct slice name, struct slice *value)

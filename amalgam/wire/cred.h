@@ -43,6 +43,10 @@ FN enum rc basic_read(struct slice authorization, char dst[BASIC_BYTES_MAX], str
 /* One spelling of a user's name: ASCII letters folded, spaces trimmed, runs of them one space. */
 FN struct slice user_canon(struct slice user, char dst[BASIC_USER_MAX]);
 
+/* Parameters behind a scheme (RFC 9110 11.2): name="text" or name=token, by commas. Takes the next one
+ * off *rest. RC_NOTFOUND at the end; RC_BADINPUT: malformed (also a backslash inside quotes). */
+FN enum rc auth_param_next(struct slice *rest, struct slice *name, struct slice *value) MUST_CHECK;
+
 /* Value of cookie `name` in a Cookie header; false if absent; RC_BADINPUT semantics: twice = false.
  */
 FN bool cookie_get(struct slice header, struct slice name, struct slice *value);

@@ -1,5 +1,5 @@
 /*
- * digest.c - what hash.h takes from mbedTLS: SHA-1, SHA-512, HMAC-SHA-1 and AES-256-GCM.
+ * digest.c - what hash.h takes from mbedTLS: SHA-1, SHA-512, HMAC and AES-256-GCM.
  *
  * SHA-1 names scripts (EVALSHA) and serves old HMAC schemes and TOTP, never a signature of ours.
  * AEAD seals cookies and secrets at rest with a fresh random nonce. Keys are the caller's; contexts
@@ -11,6 +11,7 @@
 #include "base/rand.h"
 
 #include <mbedtls/gcm.h>
+#include <mbedtls/md.h>
 #include <mbedtls/sha1.h>
 #include <mbedtls/sha512.h>
 
@@ -54,6 +55,15 @@ void hmac_sha1(struct slice secret, struct slice msg, uint8_t out[20])
     digest_sha1_keyed(pad, 0x36, msg.p, msg.n, inner);
     digest_sha1_keyed(pad, 0x5c, inner, sizeof inner, out);
     mem_wipe(pad, sizeof pad);
+}
+
+size_t hmac_of(enum mac_kind kind, struct slice secret, struct slice msg, uint8_t out[MAC_BYTES_MAX])
+{
+    static const mbedtls_md_type_t types[] = {MBEDTLS_MD_SHA1, MBEDTLS_MD_SHA256, MBEDTLS_MD_SHA384,
+                                              MBEDTLS_MD_SHA512};
+    const mbedtls_md_info_t *info = mbedtls_md_info_from_type(types[kind]);
+    MUST(mbedtls_md_hmac(info, (const uint8_t *)secret.p, secret.n, (const uint8_t *)msg.p, msg.n, out) == 0);
+    return mbedtls_md_get_size(info);
 }
 
 struct slice aead_seal(struct arena *a, const uint8_t key[32], struct slice plain, struct slice aad)

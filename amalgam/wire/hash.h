@@ -33,6 +33,10 @@ FN void hmac_key_init(struct hmac_key *k, struct slice secret);
 FN void hmac_key_wipe(struct hmac_key *k);
 FN void hmac_sha256(const struct hmac_key *k, struct slice msg, uint8_t out[32]);
 FN UNUSED void hmac_sha1(struct slice secret, struct slice msg, uint8_t out[20]);
+/* One of four by name of the digest; returns the bytes of it. For what names its digest at run time. */
+enum mac_kind { MAC_SHA1, MAC_SHA256, MAC_SHA384, MAC_SHA512 };
+enum { MAC_BYTES_MAX = 64 };
+FN size_t hmac_of(enum mac_kind kind, struct slice secret, struct slice msg, uint8_t out[MAC_BYTES_MAX]);
 
 FN uint32_t crc32_ieee(uint32_t crc, const void *p, size_t n); /* start with 0 */
 FN uint32_t crc32c(uint32_t crc, const void *p, size_t n);     /* SSE4.2 where present */

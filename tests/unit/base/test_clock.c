@@ -25,6 +25,16 @@ static void dates(void)
         T(clock_parse_rfc3339(slice_str(rows[i].rfc), &back));
         T_INT(back, rows[i].ms - ((rows[i].ms % 1000) + 1000) % 1000);
         T_TEXT(slice_of(text, clock_http_date(text, rows[i].ms)), rows[i].http);
+        T(clock_parse_http_date(slice_str(rows[i].http), &back));
+        T_INT(back, rows[i].ms - ((rows[i].ms % 1000) + 1000) % 1000);
+    }
+    static const char *const bad[] = {"", "Fri, 21 Nov 2026 04:12:48 GMT", "Sat, 21 Nov 2026 04:12:48 UTC", "Sat, 21 Nov 2026 4:12:48 GMT ",
+                                      "Sat, 21 Nov 2026 04:12:48 GMT ", "sat, 21 Nov 2026 04:12:48 GMT", "Sat, 21 nov 2026 04:12:48 GMT",
+                                      "Sat, 21 Nov 2026 24:12:48 GMT", "Sat, 31 Nov 2026 04:12:48 GMT", "Sat, 21 Nov 2026 04:12:60 GMT"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        int64_t back;
+        T_ROW("%s", bad[i]);
+        T(!clock_parse_http_date(slice_str(bad[i]), &back));
     }
 }
 
