@@ -48,6 +48,7 @@
 #include "wire/jwt_sign.c"
 #include "wire/bcrypt.c"
 #include "wire/passwd.c"
+#include "wire/protobuf.c"
 
 /* net: sockets, time, TLS, threads for what blocks */
 #include "net/addr.c"
@@ -59,6 +60,7 @@
 #include "net/tls.c"
 #include "net/tls_ca.c"
 #include "net/tls_client.c"
+#include "net/h2.c"
 #include "net/pool.c"
 #include "net/fetch_out.c"
 #include "net/fetch_in.c"
@@ -153,6 +155,10 @@
 #include "check/calls.c"
 #include "check/dialects.c"
 #include "check/door.c"
+#include "check/grpc.c"
+#include "check/grpc_auth.c"
+#include "check/grpc_limit.c"
+#include "check/grpc_health.c"
 
 /* resp: the door for Redis clients */
 #include "resp/resp_table.c"

@@ -9,7 +9,7 @@
 #include "base/metric.h"
 #include "check/inner.h"
 
-#define ANSWER_DIALECTS 6
+#define ANSWER_DIALECTS 8
 #define ANSWER_OUTCOMES 3
 
 /* clang-format off */
@@ -20,6 +20,7 @@
 static struct metric answer_metrics[ANSWER_DIALECTS * ANSWER_OUTCOMES] = {
     ANSWER_ROW("forward"), ANSWER_ROW("nginx"), ANSWER_ROW("envoy"),
     ANSWER_ROW("decide"), ANSWER_ROW("ratelimit"), ANSWER_ROW("health"),
+    ANSWER_ROW("grpc"), ANSWER_ROW("grpc_ratelimit"),
 };
 /* clang-format on */
 
@@ -104,7 +105,7 @@ static const struct policy_limit *answer_tightest(const struct policy_verdict *v
     return best;
 }
 
-static void answer_limits(struct buf *out, const struct check_opts *o, const struct policy_verdict *v)
+void answer_limits(struct buf *out, const struct check_opts *o, const struct policy_verdict *v)
 {
     const struct policy_limit *l = answer_tightest(v);
     if (!l)
@@ -188,7 +189,7 @@ static bool answer_client(struct buf *out, const struct policy_verdict *v)
     return typed;
 }
 
-static int answer_dialect_status(const struct dialect *d, const struct policy_verdict *v)
+int answer_dialect_status(const struct dialect *d, const struct policy_verdict *v)
 {
     if (v->allowed)
         return 200;

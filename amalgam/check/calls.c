@@ -1,5 +1,5 @@
 /*
- * calls.c - the endpoints that speak JSON: POST /v1/decide, POST /json, GET /healthz.
+ * calls.c - the endpoints that speak JSON: POST /v1/decide, POST /json; and GET /healthz.
  *
  * /v1/decide takes the request of `postern eval` and gives its answer; trouble is 503, never an allow.
  * /json is the HTTP form of Envoy's rate-limit service (proto3 JSON of RateLimitRequest, both
@@ -14,6 +14,12 @@
 void calls_health(const struct check_req *r)
 {
     answer_text(r->k, 200, S("ok\n"));
+}
+
+void calls_grpc(const struct check_req *r)
+{
+    r->k->keep_alive = false;
+    answer_refuse(r->k, 505, "http2_expected", "gRPC is spoken over HTTP/2, on this same port.\n");
 }
 
 /* ---- /v1/decide ---- */

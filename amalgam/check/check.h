@@ -1,7 +1,8 @@
 /*
- * check.h - the door for gateways: each dialect's HTTP request -> policy question -> its answer.
+ * check.h - the door for gateways: each dialect's request -> policy question -> its answer.
  *
- * One row per endpoint in check_dialects.c. A dialect reads only its own headers and believes them
+ * HTTP/1 and gRPC over HTTP/2 share the port: the first bytes of a connection tell. One row per endpoint
+ * in dialects.c. A dialect reads only its own headers and believes them
  * only from trusted peers. Allow is exactly 200; nginx's dialect denies with 401/403 only.
  * Threads: one check_thread per reactor, set with reactor_set_ctx(REACTOR_CTX_CHECK).
  */
@@ -20,6 +21,7 @@ struct check_opts {
     size_t body_bytes_max;   /* 1 MiB */
     int64_t head_ms;         /* time to send a request head, default 10 s */
     struct http_limits http;
+    uint32_t streams_max;    /* HTTP/2: at once, per connection */
     bool ratelimit_headers;  /* RateLimit and RateLimit-Policy on answers, default on */
     bool x_ratelimit_headers; /* the older three */
 };

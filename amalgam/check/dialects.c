@@ -115,6 +115,10 @@ static const struct dialect dialects_rows[] = {
     {.name = "decide", .path = SLIT("/v1/decide"), .post_only = true, .run = calls_decide, .answer = calls_decided},
     {.name = "ratelimit", .path = SLIT("/json"), .post_only = true, .run = calls_ratelimit},
     {.name = "health", .path = SLIT("/healthz"), .run = calls_health},
+    /* By HTTP/2 (grpc.c); by HTTP/1 they are told so. */
+    [DIALECT_GRPC] = {.name = "grpc", .path = SLIT("/envoy.service.auth.v3.Authorization/Check"), .run = calls_grpc},
+    [DIALECT_GRPC_LIMIT] = {.name = "grpc_ratelimit",
+     .path = SLIT("/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"), .run = calls_grpc},
 };
 /* clang-format on */
 
@@ -127,6 +131,11 @@ const struct dialect *dialect_find(struct slice path)
             return d;
     }
     return NULL;
+}
+
+const struct dialect *dialect_at(size_t i)
+{
+    return &dialects_rows[i];
 }
 
 size_t dialect_index(const struct dialect *d)

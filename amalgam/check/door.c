@@ -1,5 +1,6 @@
 /*
- * door.c - the check port's connections: HTTP/1.0 and 1.1, keep-alive, pipelined, bounded.
+ * door.c - the check port's connections: HTTP/1.0 and 1.1, keep-alive, pipelined, bounded; HTTP/2 is
+ * recognised by its preface and handed to grpc.c.
  *
  *   bytes -> head -> body (length or chunks) -> row -> trusted? -> question -> verdict -> answer
  *
@@ -13,8 +14,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "check/inner.h"
+#include "net/h2.h"
 
-#define DOOR_WARN_MS 10000
+enum {
+    DOOR_WARN_MS = 10000,
+    DOOR_PREFIX_BYTES = 5,     /* before a gRPC message */
+    DOOR_HELD_BYTES = 4 << 20, /* of unfinished gRPC requests of one connection, at least */
+};
 
 struct check_thread *check_thread_open(const struct check_opts *o, struct policy_ctx *c, struct store *st)
 {
@@ -24,12 +30,21 @@ struct check_thread *check_thread_open(const struct check_opts *o, struct policy
     t->store = st;
     t->warned_ms = -DOOR_WARN_MS;
     buf_init(&t->json, (size_t)4 * 1024 * 1024);
+    const struct h2_limits h2 = {.streams_max = o->streams_max,
+                                 .head_bytes_max = o->http.head_bytes_max,
+                                 .headers_max = o->http.headers_max,
+                                 .body_bytes_max = check_message_max(o) + DOOR_PREFIX_BYTES,
+                                 .held_bytes_max = 4 * check_message_max(o) + DOOR_HELD_BYTES,
+                                 .request_ms = o->head_ms};
+    t->h2 = h2_pool_open(&h2);
     return t;
 }
 
 void check_thread_close(struct check_thread *t)
 {
     buf_free(&t->json);
+    h2_pool_close(t->h2);
+    mem_free(t->wait);
     mem_free(t);
 }
 
@@ -252,6 +267,7 @@ static void *door_open(struct conn *c, void *ctx)
     k->t = t;
     k->c = c;
     k->trusted = door_trusts(&t->opts, conn_peer(c));
+    k->fresh = true;
     k->timed = true; /* the first request has a deadline from the start */
     conn_deadline(c, t->opts.head_ms);
     return k;
@@ -268,11 +284,32 @@ static void door_time(struct check_conn *k, bool waiting, bool answered)
     conn_deadline(k->c, waiting ? k->t->opts.head_ms : 0);
 }
 
+/* The first bytes may be HTTP/2's preface: then the rest is grpc.c's. False: HTTP/1. */
+static bool door_h2(struct check_conn *k, struct slice in, size_t *used)
+{
+    struct slice preface = slice_sub(S(H2_PREFACE), 0, in.n);
+    if (!slice_starts(in, preface)) {
+        k->fresh = false;
+        return false;
+    }
+    *used = 0;
+    if (in.n < sizeof H2_PREFACE - 1)
+        return true; /* cannot be told yet */
+    struct check_thread *t = k->t;
+    struct conn *c = k->c;
+    bool trusted = k->trusted;
+    mem_free(k);
+    *used = grpc_start(t, c, trusted, in);
+    return true;
+}
+
 static HOT size_t door_data(struct conn *c, void *state, struct slice in)
 {
     struct check_conn *k = state;
     size_t used = 0;
     bool waiting = false;
+    if (UNLIKELY(k->fresh) && door_h2(k, in, &used))
+        return used;
     if (!door_worth_a_look(k, in))
         return 0;
     policy_begin(k->t->policy, reactor_now_ms(conn_reactor(c)));
@@ -323,4 +360,3 @@ const struct conn_proto *check_proto(void)
                                             .drained = door_drained, .timeout = door_timeout, .close = door_close};
     return &proto;
 }
-#undef DOOR_WARN_MS

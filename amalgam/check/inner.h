@@ -17,6 +17,8 @@ struct check_thread {
     struct http_head head;   /* of the request in hand: large, so one per thread */
     struct buf json;         /* an answer in JSON while it is made */
     int64_t warned_ms;       /* last log line about an untrusted peer */
+    struct h2_pool *h2;
+    struct grpc_wait *wait;  /* for the next gRPC call that has to wait, or NULL */
 };
 
 /* A body in chunks, while it arrives. Offsets are from the start of the request. */
@@ -30,6 +32,7 @@ struct check_conn {
     struct check_thread *t;
     struct conn *c;
     bool trusted;                 /* this peer's forwarded headers are believed */
+    bool fresh;                   /* no request yet: HTTP/2 may begin */
     bool parked;                  /* a decision is under way elsewhere */
     bool timed;                   /* a deadline is running */
     bool keep_alive, head_only, http10;
@@ -63,6 +66,8 @@ struct dialect {
 };
 FN const struct dialect *dialect_find(struct slice path);
 FN size_t dialect_index(const struct dialect *d);
+enum { DIALECT_GRPC = 6, DIALECT_GRPC_LIMIT = 7 };
+FN const struct dialect *dialect_at(size_t i);
 
 /* answer.c */
 FN void answer_verdict(struct check_conn *k, const struct policy_verdict *v);
@@ -70,6 +75,9 @@ FN void answer_refuse(struct check_conn *k, int status, const char *reason, cons
 FN void answer_json(struct check_conn *k, int status, struct slice json);
 FN void answer_text(struct check_conn *k, int status, struct slice text);
 FN void answer_count(const struct dialect *d, bool allowed, int status);
+FN int answer_dialect_status(const struct dialect *d, const struct policy_verdict *v);
+/* The lines of a verdict's rate-limit headers. */
+FN void answer_limits(struct buf *out, const struct check_opts *o, const struct policy_verdict *v);
 
 /* door.c: decides now or parks the connection; the answer goes out by the row */
 FN void door_decide(struct check_conn *k, const struct policy_ask *q);
@@ -79,5 +87,15 @@ FN void calls_decide(const struct check_req *r);
 FN void calls_decided(struct check_conn *k, const struct policy_verdict *v);
 FN void calls_ratelimit(const struct check_req *r);
 FN void calls_health(const struct check_req *r);
+FN void calls_grpc(const struct check_req *r);
+
+/* A gRPC message holds the client's head and body. */
+static inline UNUSED size_t check_message_max(const struct check_opts *o)
+{
+    return o->body_bytes_max + o->http.head_bytes_max;
+}
+
+/* grpc.c: goes on with a connection that speaks HTTP/2; bytes consumed of `in` */
+FN size_t grpc_start(struct check_thread *t, struct conn *c, bool trusted, struct slice in);
 
 #endif

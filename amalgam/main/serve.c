@@ -75,9 +75,10 @@ static enum rc serve_keep_facts(struct app *a, struct slice cert_pem, struct err
 static enum rc serve_tls_files(struct app *a, enum setting_id cert, enum setting_id key,
                                enum setting_id client_ca, struct tls_server **out, struct err *e)
 {
-    static const char *const alpn[] = {"http/1.1", NULL};
+    /* HTTP/1.1 before h2: only who offers nothing but h2, as gRPC clients do, means gRPC. */
+    static const char *const alpn[] = {"http/1.1", NULL}, *const alpn_check[] = {"http/1.1", "h2", NULL};
     struct arena arena;
-    struct tls_opts o = {.alpn = alpn};
+    struct tls_opts o = {.alpn = cert == SET_CHECK_TLS_CERT ? alpn_check : alpn};
     if (setting(a->settings, cert).n == 0)
         return RC_OK;
     arena_init(&arena, 16384, (size_t)8 * 1024 * 1024);
@@ -235,6 +236,7 @@ static void serve_check_opts(struct app *a, struct check_opts *o)
         .http = {.head_bytes_max = (size_t)setting_num(s, SET_CHECK_HEAD_MAX),
                  .target_bytes_max = (size_t)setting_num(s, SET_CHECK_TARGET_MAX),
                  .headers_max = (size_t)setting_num(s, SET_CHECK_HEADERS_MAX)},
+        .streams_max = (uint32_t)setting_num(s, SET_CHECK_STREAMS_MAX),
         .ratelimit_headers = setting_num(s, SET_CHECK_RATELIMIT_HEADERS) != 0,
         .x_ratelimit_headers = setting_num(s, SET_CHECK_X_RATELIMIT_HEADERS) != 0};
     serve_trusted(a, o);

@@ -60,6 +60,8 @@ static const struct setting_row settings_rows[SET_COUNT] = {
      "Longest request target. Beyond it the answer is 414."},
     {SET_CHECK_HEADERS_MAX, "check.headers_max", NULL, KIND_INT, "128", 8, 128, NULL,
      "Most request headers. Beyond it the answer is 431."},
+    {SET_CHECK_STREAMS_MAX, "check.streams_max", NULL, KIND_INT, "256", 1, 100000, NULL,
+     "Most gRPC calls at once on one connection. A gateway with more opens another connection or waits."},
     {SET_CHECK_CONN_MAX, "check.connections_max", NULL, KIND_INT, "10000", 1, 1000000, NULL,
      "Most open connections on the check port."},
     {SET_CHECK_IDLE, "check.idle_timeout", NULL, KIND_DURATION, "1h", SEC, 30 * DAY, NULL,

@@ -462,6 +462,12 @@ struct reactor *conn_reactor(const struct conn *c)
     return c->r;
 }
 
+void conn_switch(struct conn *c, const struct conn_proto *proto, void *state)
+{
+    c->proto = proto;
+    c->state = state;
+}
+
 void *conn_state(const struct conn *c)
 {
     return c->state;

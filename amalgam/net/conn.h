@@ -80,6 +80,9 @@ FN void conn_pause(struct conn *c);
 FN void conn_resume(struct conn *c); /* offers what waits, also when not paused */
 FN void conn_deadline(struct conn *c, int64_t delay_ms); /* 0: none. Fires `timeout` */
 FN void conn_set_idle(struct conn *c, int64_t idle_ms);
+/* From within `data`: the connection goes on with another protocol, whose `data` the caller calls for
+ * what is left. The present one's `close` is not called. */
+FN void conn_switch(struct conn *c, const struct conn_proto *proto, void *state);
 FN void *conn_state(const struct conn *c);
 FN uint64_t conn_id(const struct conn *c); /* unique in this process */
 FN int conn_fd(const struct conn *c);

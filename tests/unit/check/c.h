@@ -37,7 +37,7 @@ static void *c_run(void *arg)
 static inline UNUSED struct check_opts c_opts(bool trusted)
 {
     struct check_opts o = {.body_bytes_max = 1 << 20, .head_ms = 60000, .http = *http_limits_default(),
-                           .ratelimit_headers = true};
+                           .streams_max = 100, .ratelimit_headers = true};
     if (trusted)
         MUST(cidr_parse(S("127.0.0.0/8"), &o.trusted[o.trusted_n++]));
     return o;
