@@ -19,7 +19,7 @@
 enum {
     DOOR_WARN_MS = 10000,
     DOOR_PREFIX_BYTES = 5,     /* before a gRPC message */
-    DOOR_HELD_BYTES = 4 << 20, /* of unfinished gRPC requests of one connection, at least */
+    DOOR_HELD_BYTES = 4 << 20  /* of unfinished gRPC requests of one connection, at least */
 };
 
 struct check_thread *check_thread_open(const struct check_opts *o, struct policy_ctx *c, struct store *st)
@@ -63,16 +63,19 @@ static bool door_trusts(const struct check_opts *o, const struct conn_peer *peer
     return false;
 }
 
+void door_warn_stranger(struct check_thread *t, const struct conn *c)
+{
+    int64_t now = reactor_mono_ms(conn_reactor(c));
+    if (now - t->warned_ms < DOOR_WARN_MS)
+        return;
+    t->warned_ms = now;
+    log_event(LOG_WARN, "check.untrusted_peer",
+              "peer=%.*s cure=\"add it to check.trusted_peers if it is your gateway\"", SFMT(conn_peer_text(c)));
+}
+
 static void door_refuse_stranger(struct check_conn *k)
 {
-    struct check_thread *t = k->t;
-    int64_t now = reactor_mono_ms(conn_reactor(k->c));
-    if (now - t->warned_ms >= DOOR_WARN_MS) {
-        t->warned_ms = now;
-        log_event(LOG_WARN, "check.untrusted_peer",
-                  "peer=%.*s cure=\"add it to check.trusted_peers if it is your gateway\"",
-                  SFMT(conn_peer_text(k->c)));
-    }
+    door_warn_stranger(k->t, k->c);
     answer_refuse(k, 403, "untrusted_peer", "This peer is not in check.trusted_peers.\n");
 }
 

@@ -10,11 +10,10 @@
  * errors pass. Owns: struct grpc_conn. Threads: the reactor's. Tested by tests/unit/check/test_grpc.c,
  * tests/fuzz/fuzz_grpc.c, tests/box/test_grpc.py and test_envoy_grpc.py.
  */
-#include "base/log.h"
 #include "base/mem.h"
 #include "check/grpc.h"
 
-enum { GRPC_PREFIX_BYTES = 5, GRPC_STREAM_OUT_MAX = 64 * 1024, GRPC_WARN_MS = 10000, GRPC_TEXT_MAX = 400 };
+enum { GRPC_PREFIX_BYTES = 5, GRPC_STREAM_OUT_MAX = 64 * 1024, GRPC_TEXT_MAX = 400 };
 
 /* clang-format off */
 static const struct grpc_method grpc_methods[] = {
@@ -149,14 +148,7 @@ static bool grpc_is_type(struct slice type)
 
 static void grpc_stranger(struct grpc_conn *g, struct h2_stream *s)
 {
-    struct check_thread *t = g->t;
-    int64_t now = reactor_mono_ms(conn_reactor(g->c));
-    if (now - t->warned_ms >= GRPC_WARN_MS) {
-        t->warned_ms = now;
-        log_event(LOG_WARN, "check.untrusted_peer",
-                  "peer=%.*s cure=\"add it to check.trusted_peers if it is your gateway\"",
-                  SFMT(conn_peer_text(g->c)));
-    }
+    door_warn_stranger(g->t, g->c);
     grpc_fail(s, GRPC_DENIED, S("untrusted_peer: this peer is not in check.trusted_peers"));
 }
 

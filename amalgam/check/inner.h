@@ -81,6 +81,7 @@ FN void answer_limits(struct buf *out, const struct check_opts *o, const struct 
 
 /* door.c: decides now or parks the connection; the answer goes out by the row */
 FN void door_decide(struct check_conn *k, const struct policy_ask *q);
+FN void door_warn_stranger(struct check_thread *t, const struct conn *c); /* a log line, once in a while */
 
 /* calls.c: the endpoints that speak JSON */
 FN void calls_decide(const struct check_req *r);
