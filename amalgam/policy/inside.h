@@ -93,6 +93,10 @@ struct key_step {
     size_t headers_n;
     bool from_secrets;
     struct map secrets; /* mac -> struct key_secret */
+    enum { KEY_PLAIN, KEY_HMAC, KEY_DIGEST } hashed; /* what the Secrets hold: base64 of it */
+    struct hmac_key shared;
+    struct slice *match; /* headers that must be as the Secret says */
+    size_t match_n;
 };
 struct lua_step {
     struct slice name, text; /* of the chunk, for errors */

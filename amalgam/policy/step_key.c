@@ -21,13 +21,29 @@ struct step_key_storage {
     struct field_pairs labels;
     struct field_list refs; /* struct doc_ref */
 };
+struct step_key_hmac {
+    int algorithm;
+    struct doc_ref *secret;
+};
+struct step_key_digest {
+    int algorithm;
+};
+struct step_key_name {
+    struct slice name;
+};
+struct step_key_match {
+    struct field_list headers; /* struct step_key_name */
+};
 struct step_key_doc {
     struct slice header;
+    struct step_key_hmac *hmac;
+    struct step_key_digest *digest;
+    struct step_key_match *match;
     struct step_key_storage *k8s;
     struct field_pairs labels;
     struct field_list refs;
     struct field_list headers, headers_old; /* struct step_key_header */
-    const struct yaml *unserved;            /* hmac, digest, match, aerospike */
+    const struct yaml *unserved;            /* aerospike */
 };
 
 /* clang-format off */
@@ -47,7 +63,25 @@ static const struct field_row step_key_header_rows[] = {
     {"required", FIELD_BOOL, offsetof(struct step_key_header, required), 0, 0, 0, NULL, NULL, "refuse keys that have none"},
 };
 static const struct field_table step_key_header_table = {sizeof(struct step_key_header), step_key_header_rows, ARRAY_LEN(step_key_header_rows)};
-#define UNSERVED(name) {name, FIELD_NODE, offsetof(struct step_key_doc, unserved), 0, 0, 0, NULL, NULL, "not served yet: the routes are denied"}
+static const char *const step_key_hmac_words[] = {"HMAC_SHA256", NULL};
+static const char *const step_key_digest_words[] = {"SHA256", NULL};
+static const struct field_row step_key_hmac_rows[] = {
+    {"algorithm", FIELD_WORD, offsetof(struct step_key_hmac, algorithm), 0, 0, 0, NULL, step_key_hmac_words, "HMAC_SHA256"},
+    {"sharedSecretRef", FIELD_OBJ, offsetof(struct step_key_hmac, secret), FIELD_REQUIRED, 0, 0, &step_key_ref_table, NULL, "Secret with the key of the HMAC: its entry shared-secret, or the only one"},
+};
+static const struct field_table step_key_hmac_table = {sizeof(struct step_key_hmac), step_key_hmac_rows, ARRAY_LEN(step_key_hmac_rows)};
+static const struct field_row step_key_digest_rows[] = {
+    {"algorithm", FIELD_WORD, offsetof(struct step_key_digest, algorithm), 0, 0, 0, NULL, step_key_digest_words, "SHA256"},
+};
+static const struct field_table step_key_digest_table = {sizeof(struct step_key_digest), step_key_digest_rows, ARRAY_LEN(step_key_digest_rows)};
+static const struct field_row step_key_name_rows[] = {
+    {"name", FIELD_STR, offsetof(struct step_key_name, name), FIELD_REQUIRED, 0, 0, NULL, NULL, "name of the header and of the Secret's entry"},
+};
+static const struct field_table step_key_name_table = {sizeof(struct step_key_name), step_key_name_rows, ARRAY_LEN(step_key_name_rows)};
+static const struct field_row step_key_match_rows[] = {
+    {"headers", FIELD_LIST, offsetof(struct step_key_match, headers), 0, 0, 0, &step_key_name_table, NULL, "request headers that must equal the entry of the same name in the Secret"},
+};
+static const struct field_table step_key_match_table = {sizeof(struct step_key_match), step_key_match_rows, ARRAY_LEN(step_key_match_rows)};
 static const struct field_row step_key_rows[] = {
     {"headerName", FIELD_STR, offsetof(struct step_key_doc, header), 0, 0, 0, NULL, NULL, "header with the key; api-key when absent"},
     {"headersFromMetadataEntry", FIELD_NAMED, offsetof(struct step_key_doc, headers), 0, 0, 0, &step_key_header_table, NULL, "headers for the upstream from the key's metadata"},
@@ -56,7 +90,10 @@ static const struct field_row step_key_rows[] = {
     {"labelSelector", FIELD_PAIRS, offsetof(struct step_key_doc, labels), 0, 0, 0, NULL, NULL, "older place of the same"},
     {"apiKeySecretRefs", FIELD_LIST, offsetof(struct step_key_doc, refs), 0, 0, 0, &step_key_ref_table, NULL, "older place of the same"},
     {"skipMetadataValidation", FIELD_QUIET, 0, 0, 0, 0, NULL, NULL, "read; values that cannot stand in a header are always refused"},
-    UNSERVED("hmac"), UNSERVED("digest"), UNSERVED("match"), UNSERVED("aerospikeApikeyStorage"),
+    {"hmac", FIELD_OBJ, offsetof(struct step_key_doc, hmac), 0, 0, 0, &step_key_hmac_table, NULL, "the Secrets hold base64 of the HMAC of a key"},
+    {"digest", FIELD_OBJ, offsetof(struct step_key_doc, digest), 0, 0, 0, &step_key_digest_table, NULL, "the Secrets hold base64 of the digest of a key"},
+    {"match", FIELD_OBJ, offsetof(struct step_key_doc, match), 0, 0, 0, &step_key_match_table, NULL, "what of the request must be as the Secret says; with digest only"},
+    {"aerospikeApikeyStorage", FIELD_NODE, offsetof(struct step_key_doc, unserved), 0, 0, 0, NULL, NULL, "not served: keep keys in the store or in Secrets; the routes are denied"},
 };
 /* clang-format on */
 static const struct field_table step_key_table = {sizeof(struct step_key_doc), step_key_rows,
@@ -141,6 +178,49 @@ static bool step_key_secrets(struct load *l, const struct field_in *in, const st
     return true;
 }
 
+/* The key of the HMAC: `shared-secret`, or whatever stands alone in the Secret. */
+static bool step_key_shared(struct load *l, const struct field_in *in, const struct yaml *y,
+                            const struct doc_ref *ref, struct slice policy, struct key_step *k)
+{
+    struct slice rest, ns = slice_cut(policy, '.', &rest), value; /* a namespace has no dot */
+    const struct secret *s = secret_find(l, in, y, false, ref, ns);
+
+    if (!s)
+        return false;
+    value = secret_value(s, S("shared-secret"));
+    if (value.n == 0 && s->values.n == 1)
+        value = s->values.v[0].value;
+    if (value.n == 0) {
+        fault_add(in, false, y, NULL, "Secret %.*s: expected an entry shared-secret, or one entry alone",
+                  SFMT(slice_sub(ref->name, 0, 80)));
+        return false;
+    }
+    hmac_key_init(&k->shared, value);
+    return true;
+}
+
+/* hmac, digest and match: how Secrets hold keys, so only for those. */
+static bool step_key_hashed(struct load *l, const struct field_in *in, const struct yaml *y,
+                            const struct step_key_doc *d, struct slice policy, struct key_step *k)
+{
+    const char *wrong = (d->hmac || d->digest) && !k->from_secrets ? "hmac and digest are for keys of Secrets; "
+                        "keys of the store are always kept as an HMAC"
+                        : d->hmac && d->digest ? "expected one of hmac and digest"
+                        : d->match && !d->digest ? "match needs digest" : NULL;
+
+    if (wrong) {
+        fault_add(in, false, y, NULL, "%s", wrong);
+        return false;
+    }
+    k->hashed = d->hmac ? KEY_HMAC : d->digest ? KEY_DIGEST : KEY_PLAIN;
+    if (d->match) {
+        k->match = ARENA_ARRAY(&l->set->arena, struct slice, d->match->headers.n + 1);
+        for (size_t i = 0; i < d->match->headers.n; i++)
+            k->match[k->match_n++] = ((const struct step_key_name *)d->match->headers.items[i])->name;
+    }
+    return !d->hmac || step_key_shared(l, in, y, d->hmac->secret, policy, k);
+}
+
 bool step_key_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
                       struct step *out)
 {
@@ -158,7 +238,8 @@ bool step_key_compile(struct load *l, const struct field_in *in, void *doc, cons
         return false;
     }
     if (!step_key_header_list(l, in, &d->headers, k) ||
-        !step_key_header_list(l, in, &d->headers_old, k) || !step_key_secrets(l, in, y, d, k))
+        !step_key_header_list(l, in, &d->headers_old, k) || !step_key_secrets(l, in, y, d, k) ||
+        !step_key_hashed(l, in, y, d, out->policy, k))
         return false;
     for (size_t i = 0; i < k->headers_n; i++)
         names[i] = k->headers[i].header;
@@ -168,8 +249,8 @@ bool step_key_compile(struct load *l, const struct field_in *in, void *doc, cons
     out->api_key = true;
     out->denies = d->unserved != NULL;
     if (out->denies)
-        fault_add(in, true, d->unserved, NULL, "hmac, digest, match and aerospikeApikeyStorage are "
-                  "not served yet; the routes are denied");
+        fault_add(in, true, d->unserved, NULL, "aerospikeApikeyStorage is not served: keep keys in the store or in "
+                  "Secrets; the routes are denied");
     out->data = k;
     return true;
 }
@@ -222,8 +303,17 @@ static enum rc step_key_find(struct decision *d, const struct key_step *k, struc
     const struct key_secret *s;
     uint8_t mac[32];
 
+    char text[B64_LEN(32)];
+
     if (!k->from_secrets)
         return key_cache_get(d->c, key, e);
+    if (k->hashed != KEY_PLAIN) {
+        if (k->hashed == KEY_HMAC)
+            hmac_sha256(&k->shared, key, mac);
+        else
+            sha256(key, mac);
+        key = slice_of(text, b64_encode(text, mac, sizeof mac));
+    }
     hmac_sha256(&d->rt->set->secret_mac, key, mac);
     s = map_get(&k->secrets, slice_of((const char *)mac, sizeof mac));
     if (!s || !slice_eq_secret(slice_of((const char *)s->mac, 32), slice_of((const char *)mac, 32)))
@@ -247,6 +337,20 @@ static bool step_key_looks_broken(struct slice key)
     return !apikey_form_ok(key);
 }
 
+/* Each named header once, and as the Secret has it; what the Secret lacks matches nothing. */
+static bool step_key_matches(const struct decision *d, const struct key_step *k, const struct key_entry *e)
+{
+    bool all = true;
+
+    for (size_t i = 0; i < k->match_n; i++) {
+        size_t n = 0;
+        struct slice wanted = step_key_meta(e, k->match[i]);
+        struct slice given = decision_only_header(d, k->match[i], &n);
+        all &= n == 1 && wanted.n > 0 && slice_eq_secret(wanted, given);
+    }
+    return all;
+}
+
 static enum step_said step_key_check(struct decision *d, const struct step *s,
                                      const struct key_entry *e)
 {
@@ -260,6 +364,9 @@ static enum step_said step_key_check(struct decision *d, const struct step *s,
                       S("the API key was made for another API product"), s->rule);
         return STEP_DENY;
     }
+    if (k->match_n > 0 && !step_key_matches(d, k, e))
+        return step_key_deny(d, s, S("key_header_mismatch"),
+                             S("a header of the request is not as the API key says"));
     for (size_t i = 0; i < k->headers_n; i++) {
         struct slice v = step_key_meta(e, k->headers[i].meta);
         if (v.n == 0 && k->headers[i].required)
@@ -302,5 +409,3 @@ enum step_said step_key_run(struct decision *d, const struct step *s)
     step_key_headers(d, k);
     return STEP_PASS;
 }
-
-#undef UNSERVED

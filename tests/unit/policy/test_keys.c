@@ -252,6 +252,82 @@ static void keyrec_is_gloos_json(void)
     T_TEXT(keyrec_meta(&back, S("a")), "12");
 }
 
+/* Keys of Secrets as digests or HMACs (made by openssl), headers that must be as the Secret says. */
+#define HASHED_KEY "0123456789abcdef-key-of-tests"
+#define HASHED(step) \
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: d, labels: {t: d}}\ntype: extauth.solo.io/apikey\n" \
+    "stringData: {api-key: q46rp+7B9m2Fx0BHiKSF0J3Wig/IPd+S57J1BU4I0SA=, user-id: dora, x-tenant: blue}\n---\n" \
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: h, labels: {t: h}}\ntype: extauth.solo.io/apikey\n" \
+    "stringData: {api-key: 'MOra+dxL2yor0T2TwEILMgzc5OxXs/6fg/Ka+6VW41Y=', user-id: hugo}\n---\n" \
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: shared}\nstringData: {shared-secret: sharedsecret, more: x}\n---\n" \
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: alone, namespace: far}\ndata: {whatever: c2hhcmVkc2VjcmV0}\n---\n" \
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: two}\nstringData: {a: x, b: y}\n---\n" \
+    "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: k}\nspec: {config: {glooAuth: {configs: [{apiKeyAuth: {" step "}}]}}}\n"
+
+static void keys_as_digests(void)
+{
+    struct policy_verdict v;
+    p_unload();
+    T(p_use(HASHED("k8sSecretApikeyStorage: {labelSelector: {t: d}}, digest: {algorithm: SHA256}")));
+    v = p_ask("GET", "a", "/", P_HEADERS("api-key: " HASHED_KEY));
+    T(v.allowed);
+    T_TEXT(v.user, "dora");
+    T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: q46rp+7B9m2Fx0BHiKSF0J3Wig/IPd+S57J1BU4I0SA=")).reason, "key_unknown"); /* the stored text is no key */
+    T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: other")).reason, "key_unknown");
+    T(p_use(HASHED("k8sSecretApikeyStorage: {labelSelector: {t: d}}, digest: {}, match: {headers: [{name: X-Tenant}]}")));
+    T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: " HASHED_KEY, "x-tenant: blue")).reason, "key_header_mismatch"); /* entries are case-sensitive */
+    T(p_use(HASHED("k8sSecretApikeyStorage: {labelSelector: {t: d}}, digest: {}, match: {headers: [{name: x-tenant}]}")));
+    T(p_ask("GET", "a", "/", P_HEADERS("api-key: " HASHED_KEY, "X-Tenant: blue")).allowed);
+    static const char *const bad[] = {"X-Tenant: red", "X-Tenant:", "X-Tenant: blue,blue", "X-Tenant: Blue", "y: z"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        v = p_ask("GET", "a", "/", P_HEADERS("api-key: " HASHED_KEY, bad[i]));
+        T_ROW("%s", bad[i]);
+        T_INT(v.status, 401);
+        T_TEXT(v.reason, "key_header_mismatch");
+        T_TEXT(p_client(&v, "www-authenticate"), "API key is missing or invalid");
+    }
+    T(!p_ask("GET", "a", "/", P_HEADERS("api-key: " HASHED_KEY, "X-Tenant: blue", "x-tenant: blue")).allowed);
+}
+
+static void keys_as_hmacs(void)
+{
+    static const char *const steps[] = {
+        HASHED("k8sSecretApikeyStorage: {labelSelector: {t: h}}, hmac: {algorithm: HMAC_SHA256, sharedSecretRef: {name: shared}}"),
+        HASHED("labelSelector: {t: h}, hmac: {sharedSecretRef: {name: alone, namespace: far}}")};
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        T(p_use(steps[i]));
+        T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: " HASHED_KEY)).user, "hugo");
+        T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: MOra+dxL2yor0T2TwEILMgzc5OxXs/6fg/Ka+6VW41Y=")).reason, "key_unknown");
+    }
+}
+
+static void hashed_keys_with_faults(void)
+{
+    static const struct {
+        const char *text, *fault;
+    } rows[] = {
+        {HASHED("digest: {}"), "keys of Secrets"},
+        {HASHED("hmac: {sharedSecretRef: {name: shared}}"), "keys of Secrets"},
+        {HASHED("labelSelector: {t: h}, digest: {}, hmac: {sharedSecretRef: {name: shared}}"), "one of hmac"},
+        {HASHED("labelSelector: {t: h}, match: {headers: [{name: a}]}"), "match needs digest"},
+        {HASHED("labelSelector: {t: h}, hmac: {}"), "required field"},
+        {HASHED("labelSelector: {t: h}, hmac: {sharedSecretRef: {name: nobody}}"), "no Secret"},
+        {HASHED("labelSelector: {t: h}, hmac: {sharedSecretRef: {name: two}}"), "shared-secret"},
+        {HASHED("labelSelector: {t: h}, digest: {algorithm: MD5}"), "expected one of"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *files[] = {"t.yaml", rows[i].text, NULL};
+        T_ROW("%s", rows[i].fault);
+        struct policy_set *set = p_load_files(files);
+        T(set == NULL);
+        policy_set_drop(set);
+        T(p_fault("", rows[i].fault) != NULL);
+    }
+    T(p_use(HASHED("aerospikeApikeyStorage: {hostname: h}")));
+    T(p_fault("", "aerospikeApikeyStorage is not served") != NULL);
+    T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: " HASHED_KEY)).reason, "not_served");
+}
+
 int main(void)
 {
     p_init();
@@ -271,6 +347,9 @@ int main(void)
     T_RUN(record_that_is_no_record);
     T_RUN(trace_tells_without_secrets);
     T_RUN(keyrec_is_gloos_json);
+    T_RUN(keys_as_digests);
+    T_RUN(keys_as_hmacs);
+    T_RUN(hashed_keys_with_faults);
     p_done();
     return t_done();
 }
