@@ -239,17 +239,6 @@ void compile_edge_auth(struct load *l, struct resource *r)
     compile_auth(l, r, &d->apply, d->configs, d->boolean_expr, p, &spec);
 }
 
-void compile_denies(struct load *l, struct resource *r)
-{
-    const struct doc_applied *d = r->doc->spec;
-    struct auth_policy *p = ARENA_NEW(&l->set->arena, struct auth_policy);
-
-    p->name = r->full;
-    p->rule = load_rule(l, r->file, r->node);
-    p->denies = true;
-    compile_select(l, r, &d->apply, compile_auth_item(l, p));
-}
-
 /* ---- Secrets ---- */
 
 /* The clear key leaves memory: the tree's copy is overwritten where it stands. */

@@ -410,7 +410,7 @@ static void croute_chain(struct load *l, struct route *r, struct croute_lookup *
     r->items_n = found->n;
     for (size_t i = 0; i < found->n; i++) {
         r->items[i] = ((struct selector *)found->v[i])->item;
-        r->has_auth |= r->items[i].row == item_auth();
+        r->has_auth |= r->items[i].row == item_auth() || item_jwt_required(&r->items[i]);
     }
     if (r->items_n)
         qsort(r->items, r->items_n, sizeof *r->items, croute_by_phase);

@@ -5,7 +5,7 @@
  * of the batch before is given back; a verdict lives until then. One thread per context.
  * Tested by tests/unit/policy/test_decide.c.
  */
-#include "policy/inside.h"
+#include "policy/token.h"
 
 enum { CTX_ARENA_FIRST = 64 << 10, CTX_ARENA_MAX = 1 << 30 };
 
@@ -48,6 +48,8 @@ struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o)
     c->opts = *o;
     arena_init(&c->arena, CTX_ARENA_FIRST, CTX_ARENA_MAX);
     c->keys = key_cache_open();
+    c->jwks = jwks_cache_open();
+    c->tokens = token_cache_open();
     c->explain = explain_open(o->explain_max);
     c->id_base = rand_u64();
     c->set_version = policy_box_version(o->box);
@@ -63,6 +65,8 @@ void policy_ctx_close(struct policy_ctx *c)
         ctx_drop(&c->rt);
     lua_lib_close(c->lua);
     oidc_cache_close(c->oidc);
+    token_cache_close(c->tokens);
+    jwks_cache_close(c->jwks);
     key_cache_close(c->keys);
     explain_close(c->explain);
     arena_free(&c->arena);
@@ -75,6 +79,7 @@ void policy_begin(struct policy_ctx *c, int64_t now_ms)
 
     arena_reset(&c->arena);
     key_cache_sweep(c->keys);
+    token_cache_sweep(c->tokens);
     c->now_ms = now_ms;
     if (UNLIKELY(version != c->set_version)) {
         c->set_version = version;

@@ -342,7 +342,6 @@ FN enum rc load_finish(struct load *l, struct policy_set **out);
 FN void load_begin(struct load *l, const struct policy_opts *o, struct policy_faults *faults);
 
 FN void compile_nothing(struct load *l, struct resource *r);
-FN void compile_denies(struct load *l, struct resource *r);
 FN void compile_secret(struct load *l, struct resource *r);
 FN void compile_config_map(struct load *l, struct resource *r);
 /* The Secret (or ConfigMap) that a policy in namespace ns refers to; ref->ns "" means that namespace,
@@ -355,6 +354,7 @@ FN void compile_edge_auth(struct load *l, struct resource *r);
 FN void compile_limit_server(struct load *l, struct resource *r);
 FN void compile_limit_client(struct load *l, struct resource *r);
 FN void compile_limit_policy(struct load *l, struct resource *r);
+FN void compile_jwt_policy(struct load *l, struct resource *r);
 FN void compile_limit_both(struct load *l, struct resource *r);
 FN void compile_transform(struct load *l, struct resource *r);
 FN void compile_route_table(struct load *l, struct resource *r);
@@ -372,6 +372,8 @@ FN const struct item_row *item_limit(void);
 FN const struct item_row *item_transform(void);
 /* What the route's transformations do to the answer, when all else is done. */
 FN void transform_answer(struct decision *d);
+FN const struct item_row *item_jwt(void);
+FN bool item_jwt_required(const struct chain_item *item); /* nobody passes without a token */
 
 /* ---- deciding ---- */
 struct lua_lib_state;
@@ -393,6 +395,8 @@ struct policy_ctx {
     int64_t now_ms;
     uint64_t id_base, id_count;
     struct key_cache *keys;
+    struct jwks_cache *jwks;
+    struct token_cache *tokens;
     struct lua_lib_state *lua; /* scratch of host functions, made when needed */
     struct oidc_cache *oidc;   /* what identity providers say, made when needed */
     struct explain *explain;   /* NULL: nothing is kept */
@@ -457,6 +461,7 @@ struct decision {
     /* Set by a step that says STEP_WAIT. Called when the decision has memory of its own: makes d->wait in
      * d->arena (it is there already when the step waits again) and starts the work. */
     void (*begin)(struct decision *d);
+    const void *wait_for; /* for begin: what the step waits for, in the set */
     void *wait; /* the step's own, until it says something else than STEP_WAIT; NULL at first */
 };
 FN bool decide_chain(struct decision *d); /* from d->item on; false: it waits */
@@ -554,6 +559,14 @@ FN bool user_secret(struct load *l, const struct field_in *in, const struct yaml
 /* Headers that carry the message itself cannot be identity. */
 FN bool header_can_be_set(struct slice name);
 
+FN const struct field_table *step_token_fields(void);
+FN bool step_token_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
+                           struct step *out);
+FN enum step_said step_token_run(struct decision *d, const struct step *s);
+FN const struct field_table *step_jwt_fields(void);
+FN bool step_jwt_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
+                         struct step *out);
+FN enum step_said step_jwt_run(struct decision *d, const struct step *s);
 /* Host functions of scripts; their ctx is the policy_ctx, or NULL while a set is loaded. */
 FN const struct script_fn *lua_lib(size_t *n);
 FN void lua_push_json(struct script_call *c, const struct json *j);

@@ -252,6 +252,85 @@ static const struct field_row kinds_limit_policy_rows[] = {
 };
 static const struct field_table kinds_limit_policy = T(struct doc_limit_policy, kinds_limit_policy_rows);
 
+/* ---- JWTPolicy ---- */
+static const struct field_row kinds_claim_header_rows[] = {
+    SELF(struct doc_claim_header),
+    REQ(struct doc_claim_header, claim, "claim", FIELD_STR, "name of the claim; dots lead into objects"),
+    REQ(struct doc_claim_header, header, "header", FIELD_STR, "header for the upstream"),
+    F(struct doc_claim_header, append, "append", FIELD_BOOL, "behind what policies have set already, with a comma"),
+};
+static const struct field_table kinds_claim_header = T(struct doc_claim_header, kinds_claim_header_rows);
+static const struct field_row kinds_jwt_header_rows[] = {
+    SELF(struct doc_jwt_header),
+    REQ(struct doc_jwt_header, name, "name", FIELD_STR, "header with a token"),
+    F(struct doc_jwt_header, prefix, "prefix", FIELD_STR, "what stands before the token"),
+};
+static const struct field_table kinds_jwt_header = T(struct doc_jwt_header, kinds_jwt_header_rows);
+static const struct field_row kinds_jwt_source_rows[] = {
+    SUB(struct doc_jwt_source, headers, "headers", FIELD_LIST, kinds_jwt_header, "headers that may hold a token"),
+    F(struct doc_jwt_source, params, "queryParams", FIELD_STRS, "query parameters that may hold a token"),
+};
+static const struct field_table kinds_jwt_source = T(struct doc_jwt_source, kinds_jwt_source_rows);
+static const struct field_row kinds_jwt_secret_rows[] = {
+    {"objectRef", FIELD_OBJ, offsetof(struct doc_jwt_secret, ref), FIELD_REQUIRED, 0, 0, &kinds_ref, NULL, "the Secret"},
+    REQ(struct doc_jwt_secret, key, "key", FIELD_STR, "name of the value in it"),
+};
+static const struct field_table kinds_jwt_secret = T(struct doc_jwt_secret, kinds_jwt_secret_rows);
+static const struct field_row kinds_jwt_local_rows[] = {
+    SELF(struct doc_jwt_local),
+    F(struct doc_jwt_local, text, "inline", FIELD_STR, "public keys as PEM or JWK Set"),
+    SUB(struct doc_jwt_local, secret, "secretRef", FIELD_OBJ, kinds_jwt_secret, "a Secret that holds them"),
+};
+static const struct field_table kinds_jwt_local = T(struct doc_jwt_local, kinds_jwt_local_rows);
+static const struct field_row kinds_jwt_remote_rows[] = {
+    SELF(struct doc_jwt_remote),
+    REQ(struct doc_jwt_remote, url, "url", FIELD_STR, "where the JWK Set is"),
+    F(struct doc_jwt_remote, cache, "cacheDuration", FIELD_STR, "how often it is fetched again; 5m when absent"),
+    F(struct doc_jwt_remote, timeout, "timeout", FIELD_STR, "how long a fetch may take; 5s when absent"),
+    QUIET("destinationRef"), QUIET("enableAsyncFetch"),
+};
+static const struct field_table kinds_jwt_remote = T(struct doc_jwt_remote, kinds_jwt_remote_rows);
+static const struct field_row kinds_jwt_provider_rows[] = {
+    SELF(struct doc_jwt_provider),
+    F(struct doc_jwt_provider, issuer, "issuer", FIELD_STR, "what iss must be; any when absent"),
+    F(struct doc_jwt_provider, audiences, "audiences", FIELD_STRS, "one of them must be in aud; any when absent"),
+    F(struct doc_jwt_provider, algorithms, "algorithms", FIELD_STRS, "the only ones; else all that the keys allow (Postern's own)"),
+    SUB(struct doc_jwt_provider, source, "tokenSource", FIELD_OBJ, kinds_jwt_source, "where the token is; Authorization: Bearer and access_token when absent"),
+    SUB(struct doc_jwt_provider, local, "local", FIELD_OBJ, kinds_jwt_local, "keys in the policy"),
+    SUB(struct doc_jwt_provider, remote, "remote", FIELD_OBJ, kinds_jwt_remote, "keys fetched"),
+    SUB(struct doc_jwt_provider, headers, "claimsToHeaders", FIELD_LIST, kinds_claim_header, "headers for the upstream from claims"),
+    F(struct doc_jwt_provider, keep_token, "keepToken", FIELD_BOOL, "leave the header with the token for the upstream"),
+    F(struct doc_jwt_provider, skew, "clockSkewSeconds", FIELD_STR, "by how much clocks may differ; 60"),
+    F(struct doc_jwt_provider, payload_header, "outputPayloadToHeader", FIELD_STR, "header for the upstream with the payload in base64url"),
+    F(struct doc_jwt_provider, no_exp_ok, "allowMissingExpiration", FIELD_BOOL, "take tokens without exp (Postern's own)"),
+};
+static const struct field_table kinds_jwt_provider = T(struct doc_jwt_provider, kinds_jwt_provider_rows);
+static const struct field_row kinds_jwt_claim_rows[] = {
+    SELF(struct doc_jwt_claim),
+    REQ(struct doc_jwt_claim, key, "key", FIELD_STR, "name of the claim"),
+    F(struct doc_jwt_claim, values, "values", FIELD_STRS, "one of them must match; * stands for anything"),
+    F(struct doc_jwt_claim, not_values, "notValues", FIELD_STRS, "none of them may match"),
+    F(struct doc_jwt_claim, delimiter, "nestedClaimDelimiter", FIELD_STR, "character in key that leads into objects; a dot when absent"),
+};
+static const struct field_table kinds_jwt_claim = T(struct doc_jwt_claim, kinds_jwt_claim_rows);
+static const char *const kinds_jwt_validations[] = {"REQUIRE_VALID", "ALLOW_MISSING", "ALLOW_MISSING_OR_FAILED", NULL};
+static const struct field_row kinds_jwt_config_rows[] = {
+    SUB(struct doc_jwt_config, phase, "phase", FIELD_OBJ, kinds_phase, "when it runs; preAuthz when absent"),
+    SUB(struct doc_jwt_config, providers, "providers", FIELD_NAMED, kinds_jwt_provider, "issuers by name; one of them must vouch for the token"),
+    SUB(struct doc_jwt_config, claims, "claims", FIELD_LIST, kinds_jwt_claim, "what the claims must be"),
+    F(struct doc_jwt_config, scopes, "requiredScopes", FIELD_STRS, "scopes that the token must all have"),
+    WORD(struct doc_jwt_config, validation, "validationPolicy", kinds_jwt_validations, "REQUIRE_VALID, ALLOW_MISSING or ALLOW_MISSING_OR_FAILED"),
+    F(struct doc_jwt_config, allow_missing_or_failed, "allowMissingOrFailed", FIELD_BOOL, "older form of ALLOW_MISSING_OR_FAILED"),
+    QUIET("clearRouteCache"),
+    FAIL_RULES(struct doc_jwt_config),
+};
+static const struct field_table kinds_jwt_config = T(struct doc_jwt_config, kinds_jwt_config_rows);
+static const struct field_row kinds_jwt_rows[] = {
+    APPLY(struct doc_jwt_policy),
+    {"config", FIELD_OBJ, offsetof(struct doc_jwt_policy, config), FIELD_REQUIRED, 0, 0, &kinds_jwt_config, NULL, "who vouches, and for what"},
+};
+static const struct field_table kinds_jwt = T(struct doc_jwt_policy, kinds_jwt_rows);
+
 /* ---- files of the reference rate limiter ---- */
 static const struct field_row kinds_replaces_rows[] = {
     REQ(struct doc_replaces, name, "name", FIELD_STR, "name of the limit that gives way"),
@@ -375,6 +454,7 @@ DOC(limit_both);
 DOC(limit_client);
 DOC(limit_policy);
 DOC(transform);
+DOC(jwt);
 DOC(portal);
 DOC(group);
 DOC(api_doc);
@@ -417,7 +497,7 @@ static const struct kind_row kinds_rows[] = {
     {"PortalGroup", "apimanagement.gloo.solo.io|portal.gloo.solo.io", STAGE_CATALOG, &kinds_group_doc, compile_nothing, NULL, "read; membership comes later"},
     {"ApiDoc", "apimanagement.gloo.solo.io", STAGE_CATALOG, &kinds_api_doc_doc, catalog_api_doc, NULL, "an OpenAPI document"},
     {"ApiProduct", "portal.gloo.solo.io|apimanagement.gloo.solo.io", STAGE_CATALOG, &kinds_api_product_doc, catalog_api_product, NULL, "names and versions of a product"},
-    {"JWTPolicy", "security.policy.gloo.solo.io", STAGE_POLICIES, &kinds_applied_doc, compile_denies, "not served yet: the routes that it applies to are denied", "comes later"},
+    {"JWTPolicy", "security.policy.gloo.solo.io", STAGE_POLICIES, &kinds_jwt_doc, compile_jwt_policy, NULL, "which tokens count, and what they must say"},
     {"TransformationPolicy", "trafficcontrol.policy.gloo.solo.io", STAGE_POLICIES, &kinds_transform_doc, compile_transform, NULL, "headers for the upstream made from the request, and what denials look like"},
     {"WAFPolicy", "security.policy.gloo.solo.io", STAGE_PARTS, &kinds_applied_doc, compile_nothing, "not served yet and ignored: keep the gateway's own WAF", "comes later"},
     {"CORSPolicy", "security.policy.gloo.solo.io", STAGE_PARTS, &kinds_applied_doc, compile_nothing, "not served: CORS is the gateway's", ""},

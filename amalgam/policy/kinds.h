@@ -150,6 +150,61 @@ struct doc_transform {
     const struct yaml *config; /* read by transform.c */
 };
 
+struct doc_claim_header { /* claimsToHeaders[] */
+    const struct yaml *self;
+    struct slice claim, header;
+    bool append;
+};
+struct doc_jwt_header { /* tokenSource.headers[] */
+    const struct yaml *self;
+    struct slice name, prefix;
+};
+struct doc_jwt_source {
+    struct field_list headers; /* struct doc_jwt_header */
+    struct field_strs params;
+};
+struct doc_jwt_secret {
+    struct doc_ref *ref;
+    struct slice key;
+};
+struct doc_jwt_local {
+    const struct yaml *self;
+    struct slice text;
+    struct doc_jwt_secret *secret;
+};
+struct doc_jwt_remote {
+    const struct yaml *self;
+    struct slice url, cache, timeout;
+};
+struct doc_jwt_provider {
+    const struct yaml *self;
+    struct slice issuer, skew, payload_header;
+    struct field_strs audiences, algorithms;
+    struct doc_jwt_source *source;
+    struct doc_jwt_local *local;
+    struct doc_jwt_remote *remote;
+    struct field_list headers; /* struct doc_claim_header */
+    bool keep_token, no_exp_ok;
+};
+struct doc_jwt_claim {
+    const struct yaml *self;
+    struct slice key, delimiter;
+    struct field_strs values, not_values;
+};
+enum jwt_validation { JWT_REQUIRE_VALID, JWT_ALLOW_MISSING, JWT_ALLOW_MISSING_OR_FAILED };
+struct doc_jwt_config {
+    struct doc_phase *phase;
+    struct field_list providers; /* struct doc_jwt_provider, named */
+    struct field_list claims;    /* struct doc_jwt_claim */
+    struct field_strs scopes;
+    int validation;
+    bool allow_missing_or_failed, shadow, failure_mode_allow;
+};
+struct doc_jwt_policy {
+    struct field_list apply;
+    struct doc_jwt_config *config;
+};
+
 struct doc_replaces {
     struct slice name;
 };

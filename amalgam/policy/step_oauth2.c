@@ -1,8 +1,8 @@
 /*
  * step_oauth2.c - oauth2: which of its kinds it is. Each kind is a row as in steps.c; the step becomes it.
  *
- * Kinds that are not served deny their routes, as steps do. Tested by tests/unit/policy/test_oidc_conf.c and,
- * for the manual, by test_docs.c.
+ * Kinds that are not served deny their routes, as steps do. Tested by tests/unit/policy/test_oidc_conf.c,
+ * test_jwt_steps.c and, for the manual, by test_docs.c.
  */
 #include "policy/step_oidc.h"
 
@@ -15,7 +15,8 @@ static const struct step_row step_oauth2_rows[] = {
      "people sign in at an OpenID provider"},
     {"oauth2", step_oidc_plain_fields, step_oidc_plain_compile, step_oidc_run,
      "people sign in at an OAuth 2.0 server that is no OpenID provider"},
-    {"accessTokenValidation", NULL, NULL, NULL, "not served yet"},
+    {"accessTokenValidation", step_token_fields, step_token_compile, step_token_run,
+     "a bearer token, checked by keys or by its issuer"},
 };
 
 const struct step_row *step_oauth2_at(size_t i)

@@ -55,7 +55,7 @@ struct jwt_fault_row {
     const char *reason; /* "token_expired" */
     const char *words;  /* "Jwt is expired" */
 };
-FN const struct jwt_fault_row *jwt_fault_row(enum jwt_fault f) UNUSED;
+FN const struct jwt_fault_row *jwt_fault_row(enum jwt_fault f);
 
 /* ---- keys ---- */
 
@@ -67,12 +67,12 @@ enum {
 struct jwks;
 /* A JWK Set, one JWK, or one or more public keys in PEM. Keys for other uses, of unknown types and weak
  * ones are left out; RC_BADINPUT when none remains, e->text then says what was wrong with the last. */
-FN enum rc jwks_parse(struct slice text, int flags, struct jwks **out, struct err *e) MUST_CHECK UNUSED;
-FN void jwks_free(struct jwks *k) UNUSED;
+FN enum rc jwks_parse(struct slice text, int flags, struct jwks **out, struct err *e) MUST_CHECK;
+FN void jwks_free(struct jwks *k);
 FN size_t jwks_count(const struct jwks *k) UNUSED;
 /* Could a key of the set be the one of this token? False: it is worth asking for a newer set. */
 struct jwt;
-FN bool jwks_has(const struct jwks *k, const struct jwt *t) UNUSED;
+FN bool jwks_has(const struct jwks *k, const struct jwt *t);
 
 /* ---- tokens ---- */
 
@@ -88,9 +88,9 @@ struct jwt {
     int64_t exp_ms, nbf_ms, iat_ms;   /* or JWT_NO_DATE */
 };
 /* Form only: nothing in it is true before jwt_verify said JWT_OK. */
-FN enum jwt_fault jwt_parse(struct arena *a, struct slice token, struct jwt *out) MUST_CHECK UNUSED;
+FN enum jwt_fault jwt_parse(struct arena *a, struct slice token, struct jwt *out) MUST_CHECK;
 /* algs: bits 1 << enum jwt_alg that may be used, 0: all that the keys allow. */
-FN enum jwt_fault jwt_verify(const struct jwt *t, struct jwks *keys, unsigned algs) MUST_CHECK UNUSED;
+FN enum jwt_fault jwt_verify(const struct jwt *t, struct jwks *keys, unsigned algs) MUST_CHECK;
 
 struct jwt_want {
     struct slice issuer; /* exact, or "": any */
@@ -99,14 +99,14 @@ struct jwt_want {
     int64_t skew_s;
     bool no_exp_ok;      /* a token without exp never ends */
 };
-FN enum jwt_fault jwt_check(const struct jwt *t, const struct jwt_want *w, int64_t now_ms) MUST_CHECK UNUSED;
+FN enum jwt_fault jwt_check(const struct jwt *t, const struct jwt_want *w, int64_t now_ms) MUST_CHECK;
 
 /* A claim by name; a name with dots that is no claim's name is a path: "realm_access.roles". */
-FN const struct json *jwt_claim(const struct json *claims, struct slice name, char delimiter) UNUSED;
+FN const struct json *jwt_claim(const struct json *claims, struct slice name, char delimiter);
 /* As a header value: text as it is, numbers and booleans as text, lists and objects as base64 of JSON. */
-FN struct slice jwt_claim_text(struct arena *a, const struct json *claim) UNUSED;
+FN struct slice jwt_claim_text(struct arena *a, const struct json *claim);
 /* True when it is a word of `scope` (spaces between) or a member of the list `scope` or `scp`. */
-FN bool jwt_has_scope(const struct json *claims, struct slice scope) UNUSED;
+FN bool jwt_has_scope(const struct json *claims, struct slice scope);
 
 /* ---- making tokens ---- */
 

@@ -171,7 +171,10 @@ static const char workshop_oauth[] =
     "      - opaAuth:\n          modules:\n          - name: allow-solo-email-users\n            namespace: httpbin\n          query: \"data.test.allow == true\"\n"
     "---\n"
     "apiVersion: security.policy.gloo.solo.io/v2\nkind: JWTPolicy\nmetadata:\n  name: httpbin\n  namespace: httpbin\nspec:\n"
-    "  applyToRoutes:\n  - route:\n      labels:\n        oauth: \"true\"\n  config:\n    phase:\n      postAuthz:\n        priority: 1\n    providers: {}\n";
+    "  applyToRoutes:\n  - route:\n      labels:\n        oauth: \"true\"\n  config:\n    phase:\n      postAuthz:\n        priority: 1\n"
+    "    providers:\n      keycloak:\n        issuer: http://127.0.0.1:8080/realms/master\n        tokenSource:\n          headers:\n          - name: jwt\n"
+    "        remote:\n          url: http://127.0.0.1:8080/realms/master/protocol/openid-connect/certs\n          destinationRef:\n            kind: EXTERNAL_SERVICE\n"
+    "            ref:\n              name: keycloak\n            port:\n              number: 8080\n        claimsToHeaders:\n        - claim: email\n          header: X-Email\n";
 
 static void workshop_rate_limit(void)
 {

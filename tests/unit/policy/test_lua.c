@@ -202,8 +202,6 @@ static void steps_that_are_not_served_deny(void)
     struct policy_verdict v = p_ask("GET", "h", "/", NULL);
     T(!v.allowed);
     T_TEXT(v.reason, "not_served");
-    MUST(p_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: JWTPolicy\nmetadata: {name: j}\nspec: {config: {providers: {}}}\n"));
-    T_TEXT(p_ask("GET", "h", "/", NULL).reason, "not_served");
     MUST(p_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: l}\nspec: {config: {customAuth: {contextExtensions: {}}}}\n"));
     T_TEXT(p_ask("GET", "h", "/", NULL).reason, "not_served");
 }
