@@ -567,6 +567,17 @@ FN const struct field_table *step_jwt_fields(void);
 FN bool step_jwt_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
                          struct step *out);
 FN enum step_said step_jwt_run(struct decision *d, const struct step *s);
+FN const struct field_table *step_pass_fields(void);
+FN bool step_pass_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
+                          struct step *out);
+FN enum step_said step_pass_run(struct decision *d, const struct step *s);
+FN const struct field_table *step_opa_fields(void);
+FN bool step_opa_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
+                         struct step *out);
+FN enum step_said step_opa_run(struct decision *d, const struct step *s);
+FN const struct field_table *step_portal_fields(void);
+FN bool step_portal_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
+                            struct step *out);
 /* Host functions of scripts; their ctx is the policy_ctx, or NULL while a set is loaded. */
 FN const struct script_fn *lua_lib(size_t *n);
 FN void lua_push_json(struct script_call *c, const struct json *j);

@@ -13,7 +13,10 @@
 bool header_can_be_set(struct slice name)
 {
     static const char *const framing[] = {"host", "connection", "content-length", "te", "upgrade",
-                                          "transfer-encoding", "trailer", "keep-alive"};
+                                          "transfer-encoding", "trailer", "keep-alive",
+                                          /* between Postern and the gateway */
+                                          "x-postern-decision", "x-postern-reason", "x-postern-status",
+                                          "x-envoy-auth-headers-to-remove"};
 
     if (!http_token_ok(name))
         return false;

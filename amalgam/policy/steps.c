@@ -20,11 +20,13 @@ static const struct step_row steps_rows[] = {
     {"jwt", step_jwt_fields, step_jwt_compile, step_jwt_run, "a token that was verified before"},
     LATER("oauth", "not served: use apiKeyAuth or luaAuth"),
     LATER("ldap", "not served yet"),
-    LATER("opaAuth", "not served: write the rule as luaAuth"),
-    LATER("opaServerAuth", "not served yet"),
-    LATER("passThroughAuth", "not served yet"),
-    LATER("portalAuth", "not served: apiKeyAuth knows the portal's keys"),
-    LATER("pluginAuth", "not served: write the rule as luaAuth"),
+    LATER("opaAuth", "not served, Postern runs no Rego: say the same by luaAuth (docs/lua.md; claim_suffix is the "
+          "workshop's rule), or let an OPA beside Postern run it by opaServerAuth"),
+    {"opaServerAuth", step_opa_fields, step_opa_compile, step_opa_run, "a rule of an Open Policy Agent beside Postern"},
+    {"passThroughAuth", step_pass_fields, step_pass_compile, step_pass_run, "another server of yours, asked by HTTP"},
+    {"portalAuth", step_portal_fields, step_portal_compile, step_key_run, "an API key of the portal, in Gloo's newer form"},
+    LATER("pluginAuth", "not served, Postern loads no foreign code: write the rule as luaAuth, or ask a server of yours "
+          "by passThroughAuth"),
 };
 
 const struct step_row *step_at(size_t i)

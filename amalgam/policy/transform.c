@@ -145,23 +145,10 @@ struct transform_make { /* one side while it is made */
 
 /* ---- names of headers ---- */
 
-static bool transform_listed(struct slice name, const char *const *list)
-{
-    for (; *list; list++)
-        if (slice_eq_ci(name, slice_str(*list)))
-            return true;
-    return false;
-}
-
 /* What carries the message, or is between Postern and the gateway, is nobody's to set. */
 static bool transform_name_ok(const struct transform_make *m, const struct yaml *at, struct slice name)
 {
-    static const char *const framing[] = {
-        "host", "connection", "content-length", "te", "upgrade", "transfer-encoding", "trailer",
-        "keep-alive", "x-postern-decision", "x-postern-reason", "x-postern-status",
-        "x-envoy-auth-headers-to-remove", NULL};
-
-    if (http_token_ok(name) && !transform_listed(name, framing))
+    if (header_can_be_set(name))
         return true;
     fault_add(&m->in, false, at, NULL, "\"%.*s\" cannot be set as a header",
               SFMT(slice_sub(name, 0, 60)));
