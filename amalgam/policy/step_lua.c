@@ -336,6 +336,25 @@ static bool step_lua_principal(struct script_call *c)
     return name.n > 0;
 }
 
+/* What Envoy says beside the request (gRPC). */
+static bool step_lua_extensions(struct script_call *c)
+{
+    const struct json *j = step_lua_of(c)->ask->extensions;
+
+    if (j)
+        lua_push_json(c, j);
+    return j != NULL;
+}
+
+static bool step_lua_metadata(struct script_call *c)
+{
+    const struct json *j = step_lua_of(c)->ask->metadata;
+
+    if (j)
+        lua_push_json(c, j);
+    return j != NULL;
+}
+
 static bool step_lua_source_ip(struct script_call *c)
 {
     const struct policy_ask *q = step_lua_of(c)->ask;
@@ -381,7 +400,8 @@ static const struct step_lua_member {
     {"identity", step_lua_identity_of}, {"state", step_lua_state}, {"query", step_lua_query},
     {"host", step_lua_host}, {"scheme", step_lua_scheme}, {"source_ip", step_lua_source_ip},
     {"route", step_lua_route}, {"body", step_lua_body}, {"id", step_lua_id},
-    {"principal", step_lua_principal},
+    {"principal", step_lua_principal}, {"context_extensions", step_lua_extensions},
+    {"metadata", step_lua_metadata},
 };
 
 static bool step_lua_request_get(struct script_call *c, struct slice name)

@@ -25,7 +25,7 @@ ENDS = {
     ("README.md", "build/postern serve"): "until stopped",
     ("README.md", "build/postern demo"): "until stopped",
 }
-FOREIGN = re.compile(r"^http:\n +middlewares:", re.M)  # other programs' YAML
+FOREIGN = re.compile(r"^http:\n +middlewares:|^- name: envoy\.", re.M)  # other programs' YAML
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("POSTERN")}
 
 

