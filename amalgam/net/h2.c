@@ -55,6 +55,7 @@ struct h2_stream {
     bool whole;    /* the request */
     bool begun, ended, idle; /* the answer; idle: nghttp2 waits for bytes of it */
     bool streams;
+    bool dead;     /* reset by us: what still comes is not looked at */
     int64_t due_ms; /* monotonic; 0: never */
     struct h2_stream *next, **link;
 };
@@ -154,6 +155,7 @@ static void h2_give(struct h2_stream *s)
 static void h2_rst(struct h2_stream *s, uint32_t code)
 {
     s->due_ms = 0;
+    s->dead = true;
     (void)nghttp2_submit_rst_stream(s->h->ng, NGHTTP2_FLAG_NONE, s->id, code);
 }
 
@@ -278,7 +280,7 @@ static void h2_head_done(struct h2_stream *s)
 
 static bool h2_wants_body(const struct h2_stream *s)
 {
-    return s->told && !s->ended && (!s->begun || s->streams);
+    return s->told && !s->dead && !s->ended && (!s->begun || s->streams);
 }
 
 static void h2_tell_body(struct h2_stream *s, bool whole)

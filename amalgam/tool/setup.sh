@@ -41,6 +41,7 @@ tcl tclsh
 chromium chromium
 wrk wrk
 nghttp2-client h2load
+nghttp2-client h2load
 '
 
 say() { printf 'setup: %s\n' "$*" >&2; }
