@@ -12,7 +12,7 @@
 #include "policy/step_oidc.h"
 #include "wire/hash.h"
 
-enum { OIDC_TOKENS_SKEW_S = 30, OIDC_TOKENS_LEAST_MS = 5000 };
+enum { OIDC_TOKENS_SKEW_S = 30, OIDC_TOKENS_LEAST_MS = 1000 };
 
 /* ---- asking ---- */
 
