@@ -128,6 +128,8 @@
 #include "policy/cjwt.c"
 #include "policy/item_jwt.c"
 #include "policy/lua_lib.c"
+#include "policy/lua_text.c"
+#include "policy/lua_req.c"
 #include "policy/step_lua.c"
 #include "policy/step_oauth2.c"
 #include "policy/step_oidc.c"

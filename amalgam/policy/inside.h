@@ -329,6 +329,7 @@ struct load {
     struct map servers, clients; /* "ns.name" -> limit_config, limit_client */
     struct map domains;     /* domain -> limit_config of domain files */
     struct script *script;  /* for syntax checks; opened when needed */
+    struct policy_ctx *script_ctx; /* for its host functions: scratch, and no request */
     size_t expansions;      /* of delegations, bounded */
     bool have_tables, portal_seen, portal_public;
 };
@@ -578,12 +579,16 @@ FN enum step_said step_opa_run(struct decision *d, const struct step *s);
 FN const struct field_table *step_portal_fields(void);
 FN bool step_portal_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y,
                             struct step *out);
-/* Host functions of scripts; their ctx is the policy_ctx, or NULL while a set is loaded. */
+/* Host functions of scripts; their ctx is the policy_ctx, while a set is loaded load->script_ctx. */
 FN const struct script_fn *lua_lib(size_t *n);
 FN void lua_push_json(struct script_call *c, const struct json *j);
 /* The value at i, copied; NULL when it is no JSON or larger than 64 KiB. */
 FN const struct json *lua_to_json(struct script_call *c, int i, struct arena *a);
+/* The claims that earlier steps verified, from the state jwtAccessToken, jwt or introspection, as a table;
+ * false: there are none, nothing was pushed. */
+FN bool lua_push_claims(struct script_call *c, const struct decision *d);
 FN void lua_lib_close(struct lua_lib_state *s);
+FN void lua_metrics_join(void);
 struct lua_call { /* what script_user gives to host functions */
     struct decision *d;
     const struct lua_step *step;

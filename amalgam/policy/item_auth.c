@@ -22,6 +22,7 @@ void policy_metrics_join(void)
 {
     metric_join(item_auth_metric, ARRAY_LEN(item_auth_metric));
     reason_metrics_join();
+    lua_metrics_join();
 }
 
 /* At most one line a second; the counter has them all. */

@@ -323,6 +323,9 @@ static void load_end(struct load *l)
     map_free(&l->domains);
     if (l->script)
         script_close(l->script);
+    if (l->script_ctx)
+        lua_lib_close(l->script_ctx->lua);
+    mem_free(l->script_ctx);
     arena_free(&l->scratch);
 }
 

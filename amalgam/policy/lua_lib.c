@@ -1,38 +1,16 @@
 /*
- * lua_lib.c - postern.*: what a Lua policy may call. One row per function.
+ * lua_lib.c - postern.*: what a Lua policy may call. One row per function; JSON and tokens.
  *
- * Rows are written against struct script_call; this file never sees Lua. ctx is the policy_ctx. What
- * concerns the request at hand (log, store, limit, now) needs script_user, which is NULL while a chunk
- * is loaded: those functions fail then. Store keys live under "lua:<policy>:". Scratch memory is given
+ * Rows are written against struct script_call; policy/ never sees Lua. ctx is the policy_ctx (one of its
+ * own while a set is loaded). What concerns the request at hand (log, store, limit, now) needs
+ * script_user, which is NULL while a chunk is loaded: those functions fail then. Scratch memory is given
  * back at the end of each function; input sizes are bounded. Threads: the context's.
- * Tested by tests/unit/policy/test_lua.c; the manual's page is docs/lua.md.
+ * Tested by tests/unit/policy/test_lua.c and test_lua_lib.c; the manual's page is docs/lua.md.
  */
-#include "base/glob.h"
-#include "base/log.h"
-#include "policy/inside.h"
-#include "wire/hash.h"
-#include <stdio.h>
+#include "policy/lua_lib.h"
+#include "wire/jwt.h"
 
-enum {
-    LUA_LIB_TEXT_MAX = 1 << 20,
-    LUA_LIB_KEY_MAX = 512,
-    LUA_LIB_VALUE_MAX = 65536,
-    LUA_LIB_DEPTH_MAX = 32,
-    LUA_LIB_REGEX_MAX = 64,
-    LUA_LIB_GROUPS_MAX = 10
-};
-
-struct lua_lib_state {
-    struct arena scratch;
-    struct { /* compiled expressions of this context, oldest replaced */
-        char *pattern;
-        size_t n;
-        struct regex *regex;
-    } regex[LUA_LIB_REGEX_MAX];
-    size_t regex_next;
-};
-
-static struct lua_lib_state *lua_lib_of(struct policy_ctx *c)
+struct lua_lib_state *lua_lib_of(struct policy_ctx *c)
 {
     if (!c->lua) {
         c->lua = mem_zalloc(sizeof *c->lua);
@@ -55,8 +33,7 @@ void lua_lib_close(struct lua_lib_state *s)
     mem_free(s);
 }
 
-/* A text argument within bounds; false after script_fail was left on the stack. */
-static bool lua_lib_text(struct script_call *c, int i, size_t max, struct slice *out)
+bool lua_lib_text(struct script_call *c, int i, size_t max, struct slice *out)
 {
     enum script_kind k = script_kind(c, i);
 
@@ -70,6 +47,24 @@ static bool lua_lib_text(struct script_call *c, int i, size_t max, struct slice 
         return false;
     }
     return true;
+}
+
+bool lua_lib_num(struct script_call *c, int i, double *out)
+{
+    enum script_kind k = script_kind(c, i);
+
+    *out = script_to_num(c, i, 0);
+    if ((k == SK_INT || k == SK_NUM) && *out >= -62135596800.0 && *out <= 253402300799.0)
+        return true; /* years 1 to 9999 */
+    script_fail(c, "argument %d must be a number of seconds since 1970", i);
+    return false;
+}
+
+int lua_lib_nil(struct script_call *c, struct slice why)
+{
+    script_nil(c);
+    script_str(c, why);
+    return 2;
 }
 
 /* ---- JSON ---- */
@@ -128,11 +123,8 @@ static int lua_lib_json_decode(struct script_call *c, void *ctx)
 
     if (!lua_lib_text(c, 1, LUA_LIB_TEXT_MAX, &text))
         return -1;
-    if (json_parse(&s->scratch, text, LUA_LIB_TEXT_MAX, &j, &e) != RC_OK || !lua_lib_shallow(j, 0)) {
-        script_nil(c);
-        script_str(c, e.text[0] ? slice_str(e.text) : S("nested too deep"));
-        return 2;
-    }
+    if (json_parse(&s->scratch, text, LUA_LIB_TEXT_MAX, &j, &e) != RC_OK || !lua_lib_shallow(j, 0))
+        return lua_lib_nil(c, e.text[0] ? slice_str(e.text) : S("nested too deep"));
     lua_lib_push_json(c, j);
     return 1;
 }
@@ -218,375 +210,96 @@ const struct json *lua_to_json(struct script_call *c, int i, struct arena *a)
     return j;
 }
 
-/* ---- digests and codes ---- */
+/* ---- tokens ---- */
 
-static int lua_lib_b64_encode(struct script_call *c, void *ctx)
+/* jwt.claims(token): its claims and its header, or nil and why. Nothing is verified. */
+static int lua_lib_jwt_claims(struct script_call *c, void *ctx)
 {
     struct lua_lib_state *s = lua_lib_of(ctx);
-    struct slice in;
-    char *dst;
-
-    if (!lua_lib_text(c, 1, LUA_LIB_TEXT_MAX, &in))
-        return -1;
-    dst = arena_alloc(&s->scratch, B64_LEN(in.n) + 1);
-    script_str(c, slice_of(dst, b64_encode(dst, in.p, in.n)));
-    return 1;
-}
-
-static int lua_lib_b64_decode(struct script_call *c, void *ctx)
-{
-    struct lua_lib_state *s = lua_lib_of(ctx);
-    struct slice in;
-    size_t n = 0;
-    char *dst;
-
-    if (!lua_lib_text(c, 1, LUA_LIB_TEXT_MAX, &in))
-        return -1;
-    dst = arena_alloc(&s->scratch, in.n + 4);
-    if (b64_decode(in, dst, in.n + 4, &n) == RC_OK || b64url_decode(in, dst, in.n + 4, &n) == RC_OK)
-        script_str(c, slice_of(dst, n));
-    else
-        script_nil(c);
-    return 1;
-}
-
-static int lua_lib_hex(struct script_call *c, const uint8_t digest[32])
-{
-    char hex[64];
-
-    script_str(c, slice_of(hex, hex_encode(hex, digest, 32)));
-    return 1;
-}
-
-static int lua_lib_sha256(struct script_call *c, void *ctx)
-{
-    uint8_t digest[32];
-    struct slice in;
-
-    (void)ctx;
-    if (!lua_lib_text(c, 1, LUA_LIB_TEXT_MAX, &in))
-        return -1;
-    sha256(in, digest);
-    return lua_lib_hex(c, digest);
-}
-
-static int lua_lib_hmac_sha256(struct script_call *c, void *ctx)
-{
-    struct slice key, in;
-    struct hmac_key k;
-    uint8_t mac[32];
-
-    (void)ctx;
-    if (!lua_lib_text(c, 1, LUA_LIB_TEXT_MAX, &key) || !lua_lib_text(c, 2, LUA_LIB_TEXT_MAX, &in))
-        return -1;
-    hmac_key_init(&k, key);
-    hmac_sha256(&k, in, mac);
-    hmac_key_wipe(&k);
-    return lua_lib_hex(c, mac);
-}
-
-/* ---- matching ---- */
-
-static bool lua_lib_cidr_one(struct script_call *c, int i, const struct ip *ip, bool *bad)
-{
-    struct cidr net;
-
-    if (!cidr_parse(script_to_str(c, i), &net)) {
-        *bad = true;
-        return false;
-    }
-    return cidr_has(&net, ip);
-}
-
-static int lua_lib_cidr_match(struct script_call *c, void *ctx)
-{
+    enum jwt_fault f;
     struct slice text;
-    struct ip ip;
-    bool bad = false, in = false;
+    struct jwt t;
 
-    (void)ctx;
-    if (!lua_lib_text(c, 1, 100, &text))
+    if (!lua_lib_text(c, 1, LUA_LIB_VALUE_MAX, &text))
         return -1;
-    if (!ip_parse(text, &ip)) {
-        script_bool(c, false);
-        return 1;
-    }
-    if (script_kind(c, 2) != SK_TABLE) {
-        in = lua_lib_cidr_one(c, 2, &ip, &bad);
-    } else {
-        int64_t n = script_len(c, 2);
-        for (int64_t k = 1; k <= n && !in && !bad; k++) {
-            script_item(c, 2, k);
-            in = lua_lib_cidr_one(c, -1, &ip, &bad);
-            script_pop(c, 1);
-        }
-    }
-    if (bad)
-        return script_fail(c, "cidr_match: argument 2 must be \"10.0.0.0/8\" or a list of such");
-    script_bool(c, in);
-    return 1;
+    if (slice_starts_ci(text, S("Bearer ")))
+        text = slice_trim(slice_from(text, 7));
+    f = jwt_parse(&s->scratch, text, &t);
+    if (f != JWT_OK)
+        return lua_lib_nil(c, slice_str(jwt_fault_row(f)->words));
+    if (!lua_lib_shallow(t.claims, 0) || !lua_lib_shallow(t.header, 0))
+        return lua_lib_nil(c, S("nested too deep"));
+    lua_lib_push_json(c, t.claims);
+    lua_lib_push_json(c, t.header);
+    return 2;
 }
 
-static int lua_lib_glob(struct script_call *c, void *ctx)
+/* What a step left as claims: an object, or a token that it had verified. */
+static bool lua_lib_push_claims_of(struct script_call *c, const struct decision *d, struct slice name)
 {
-    struct slice pattern, text;
+    const struct json *j = decision_state_get(d, name);
+    struct jwt t;
 
-    (void)ctx;
-    if (!lua_lib_text(c, 1, 4096, &pattern) || !lua_lib_text(c, 2, LUA_LIB_VALUE_MAX, &text))
-        return -1;
-    script_bool(c, glob_match(pattern, text, false));
-    return 1;
-}
-
-static struct regex *lua_lib_regex(struct lua_lib_state *s, struct slice pattern, struct err *e)
-{
-    size_t at;
-    struct regex *r = NULL;
-
-    for (size_t i = 0; i < LUA_LIB_REGEX_MAX; i++)
-        if (s->regex[i].regex && slice_eq(slice_of(s->regex[i].pattern, s->regex[i].n), pattern))
-            return s->regex[i].regex;
-    if (regex_compile(pattern, false, false, &r, e) != RC_OK)
-        return NULL;
-    at = s->regex_next++ % LUA_LIB_REGEX_MAX;
-    mem_free(s->regex[at].pattern);
-    if (s->regex[at].regex)
-        regex_free(s->regex[at].regex);
-    s->regex[at].pattern = mem_alloc(pattern.n + 1);
-    memcpy(s->regex[at].pattern, pattern.p, pattern.n);
-    s->regex[at].n = pattern.n;
-    s->regex[at].regex = r;
-    return r;
-}
-
-/* regex(pattern, text): nil, or the whole match and the groups. */
-static int lua_lib_regex_match(struct script_call *c, void *ctx)
-{
-    struct lua_lib_state *s = lua_lib_of(ctx);
-    struct slice pattern, text, groups[LUA_LIB_GROUPS_MAX];
-    struct regex *r;
-    struct err e = {0};
-    size_t n = 0;
-    enum rc rc;
-
-    if (!lua_lib_text(c, 1, 4096, &pattern) || !lua_lib_text(c, 2, LUA_LIB_VALUE_MAX, &text))
-        return -1;
-    r = lua_lib_regex(s, pattern, &e);
-    if (!r)
-        return script_fail(c, "regex: %s", e.text);
-    rc = regex_match(r, text, groups, LUA_LIB_GROUPS_MAX, &n);
-    if (rc != RC_OK && rc != RC_NOTFOUND)
-        return script_fail(c, "regex: the match took too many steps");
-    if (rc == RC_NOTFOUND) {
-        script_nil(c);
-        return 1;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (groups[i].p)
-            script_str(c, groups[i]);
-        else
-            script_nil(c);
-    }
-    return (int)n;
-}
-
-/* ---- the request at hand ---- */
-
-static struct lua_call *lua_lib_call(struct script_call *c)
-{
-    struct lua_call *u = script_user(c);
-
-    if (!u)
-        script_fail(c, "this function is for requests: call it inside the policy's function");
-    return u;
-}
-
-static int lua_lib_now(struct script_call *c, void *ctx)
-{
-    struct lua_call *u = lua_lib_call(c);
-
-    (void)ctx;
-    if (!u)
-        return -1;
-    script_num(c, (double)u->d->c->now_ms / 1000.0);
-    return 1;
-}
-
-static int lua_lib_log(struct script_call *c, void *ctx)
-{
-    struct lua_call *u = lua_lib_call(c);
-    struct slice text;
-
-    (void)ctx;
-    if (!u || !lua_lib_text(c, 1, LUA_LIB_TEXT_MAX, &text))
-        return -1;
-    log_event(LOG_INFO, "policy.lua", "policy=%.*s decision=%s text=%s", SFMT(u->step->name),
-              u->d->v->id, log_quote(text));
-    return 0;
-}
-
-/* "lua:<policy>:<key>" */
-static bool lua_lib_key(struct script_call *c, const struct lua_call *u, struct lua_lib_state *s,
-                        struct slice *out)
-{
-    struct slice key;
-
-    if (!lua_lib_text(c, 1, LUA_LIB_KEY_MAX, &key))
+    if (j && j->kind == JSON_STR && jwt_parse(d->arena, j->s, &t) == JWT_OK)
+        j = t.claims;
+    if (!j || j->kind != JSON_OBJ || !lua_lib_shallow(j, 0))
         return false;
-    *out = arena_fmt(&s->scratch, "%.*s", SFMT(u->step->space));
-    char *p = arena_alloc(&s->scratch, out->n + key.n);
-    memcpy(p, out->p, out->n);
-    memcpy(p + out->n, key.p, key.n);
-    *out = slice_of(p, out->n + key.n);
+    lua_lib_push_json(c, j);
     return true;
 }
 
-static int lua_lib_store_get(struct script_call *c, void *ctx)
+bool lua_push_claims(struct script_call *c, const struct decision *d)
 {
-    struct lua_call *u = lua_lib_call(c);
-    struct lua_lib_state *s = lua_lib_of(ctx);
-    struct store *st = ((struct policy_ctx *)ctx)->opts.store;
-    struct slice key;
-    struct entry *e;
-    char tmp[KS_TMP];
+    static const char *const names[] = {"jwtAccessToken", "jwt", "introspection"};
 
-    if (!u || !lua_lib_key(c, u, s, &key))
-        return -1;
-    store_enter(st, u->d->c->now_ms);
-    e = ks_find(st, 0, key, KS_TOUCH);
-    if (e && ks_type(e) == V_STRING)
-        script_str(c, arena_dup(&s->scratch, ks_str(e, tmp)));
-    else
-        script_nil(c);
-    store_leave(st);
-    return 1;
+    for (size_t i = 0; d->state_n > 0 && i < ARRAY_LEN(names); i++)
+        if (lua_lib_push_claims_of(c, d, slice_str(names[i])))
+            return true;
+    return false;
 }
 
-static int64_t lua_lib_expiry(struct script_call *c, const struct lua_call *u, int i)
-{
-    int64_t seconds = script_to_int(c, i, 0);
+/* ---- the rows ---- */
 
-    return seconds > 0 && seconds < (int64_t)10 * 365 * 86400 ? u->d->c->now_ms + seconds * 1000 : 0;
-}
-
-static int lua_lib_store_set(struct script_call *c, void *ctx)
-{
-    struct lua_call *u = lua_lib_call(c);
-    struct lua_lib_state *s = lua_lib_of(ctx);
-    struct store *st = ((struct policy_ctx *)ctx)->opts.store;
-    struct slice key, value = S("");
-    enum rc rc;
-
-    if (!u || !lua_lib_key(c, u, s, &key))
-        return -1;
-    if (script_kind(c, 2) != SK_NIL && !lua_lib_text(c, 2, LUA_LIB_VALUE_MAX, &value))
-        return -1;
-    store_enter(st, u->d->c->now_ms);
-    rc = store_make_room(st);
-    if (rc == RC_OK && script_kind(c, 2) == SK_NIL)
-        ks_del(st, 0, key);
-    else if (rc == RC_OK)
-        ks_set(st, 0, key, value, lua_lib_expiry(c, u, 3));
-    store_leave(st);
-    return rc == RC_OK ? 0 : script_fail(c, "store.set: the store refuses changes");
-}
-
-static int lua_lib_store_incr(struct script_call *c, void *ctx)
-{
-    struct lua_call *u = lua_lib_call(c);
-    struct lua_lib_state *s = lua_lib_of(ctx);
-    struct store *st = ((struct policy_ctx *)ctx)->opts.store;
-    struct slice key;
-    int64_t n = 0;
-    enum rc rc;
-
-    if (!u || !lua_lib_key(c, u, s, &key))
-        return -1;
-    store_enter(st, u->d->c->now_ms);
-    rc = store_make_room(st);
-    if (rc == RC_OK)
-        rc = ks_incr(st, 0, key, script_to_int(c, 2, 1), lua_lib_expiry(c, u, 3), &n);
-    store_leave(st);
-    if (rc != RC_OK)
-        return script_fail(c, "store.incr: %s", rc_name(rc));
-    script_int(c, n);
-    return 1;
-}
-
-static int lua_lib_store_ttl(struct script_call *c, void *ctx)
-{
-    struct lua_call *u = lua_lib_call(c);
-    struct lua_lib_state *s = lua_lib_of(ctx);
-    struct store *st = ((struct policy_ctx *)ctx)->opts.store;
-    struct slice key;
-    struct entry *e;
-
-    if (!u || !lua_lib_key(c, u, s, &key))
-        return -1;
-    store_enter(st, u->d->c->now_ms);
-    e = ks_find(st, 0, key, KS_NOTOUCH);
-    if (e && ks_expire_ms(e) > 0)
-        script_num(c, (double)(ks_expire_ms(e) - u->d->c->now_ms) / 1000.0);
-    else
-        script_nil(c);
-    store_leave(st);
-    return 1;
-}
-
-/* limit(key, n, seconds): may it pass, how many are left, seconds until the window ends. */
-static int lua_lib_limit(struct script_call *c, void *ctx)
-{
-    struct lua_call *u = lua_lib_call(c);
-    struct lua_lib_state *s = lua_lib_of(ctx);
-    struct store *st = ((struct policy_ctx *)ctx)->opts.store;
-    int64_t n = script_to_int(c, 2, -1), seconds = script_to_int(c, 3, 0), used = 0, now_s, window_s;
-    struct slice key;
-    char name[LUA_LIB_KEY_MAX + 400];
-    int len;
-    enum rc rc;
-
-    if (!u || !lua_lib_text(c, 1, LUA_LIB_KEY_MAX, &key))
-        return -1;
-    if (n < 0 || seconds < 1 || seconds > (int64_t)366 * 86400)
-        return script_fail(c, "limit(key, n, seconds): n from 0, seconds from 1 to a year");
-    (void)s;
-    now_s = u->d->c->now_ms / 1000;
-    window_s = now_s - now_s % seconds;
-    len = snprintf(name, sizeof name - LUA_LIB_KEY_MAX, "%.*s|limit|%lld|%lld|",
-                   SFMT(slice_sub(u->step->space, 0, 300)), (long long)seconds, (long long)window_s);
-    memcpy(name + len, key.p, key.n);
-    store_enter(st, u->d->c->now_ms);
-    rc = store_make_room(st);
-    if (rc == RC_OK)
-        rc = ks_incr(st, 0, slice_of(name, (size_t)len + key.n), 1, (window_s + seconds) * 1000, &used);
-    store_leave(st);
-    if (rc != RC_OK)
-        return script_fail(c, "limit: %s", rc_name(rc));
-    script_bool(c, used <= n);
-    script_int(c, MAX(n - used, 0));
-    script_int(c, seconds - now_s % seconds);
-    return 3;
-}
-
+/* clang-format off */
 static const struct script_fn lua_lib_rows[] = {
     {"json.encode", "json.encode(value): text", lua_lib_json_encode},
     {"json.decode", "json.decode(text): value, or nil and why", lua_lib_json_decode},
-    {"base64.encode", "base64.encode(bytes): text, with padding", lua_lib_b64_encode},
-    {"base64.decode", "base64.decode(text): bytes, or nil; both alphabets", lua_lib_b64_decode},
-    {"sha256", "sha256(bytes): digest in hex", lua_lib_sha256},
-    {"hmac_sha256", "hmac_sha256(key, bytes): MAC in hex", lua_lib_hmac_sha256},
-    {"now", "now(): seconds since 1970, with milliseconds", lua_lib_now},
-    {"cidr_match", "cidr_match(ip, range or list of ranges): boolean", lua_lib_cidr_match},
-    {"glob", "glob(pattern, text): boolean; * ? [a-z]", lua_lib_glob},
-    {"regex", "regex(pattern, text): nil, or the match and its groups", lua_lib_regex_match},
-    {"log", "log(text): one line in Postern's log", lua_lib_log},
-    {"store.get", "store.get(key): text or nil", lua_lib_store_get},
-    {"store.set", "store.set(key, value, seconds): keeps; nil removes", lua_lib_store_set},
-    {"store.incr", "store.incr(key, by, seconds): the new number; seconds count when it is made",
-     lua_lib_store_incr},
-    {"store.ttl", "store.ttl(key): seconds left, or nil", lua_lib_store_ttl},
-    {"limit", "limit(key, n, seconds): passes, left, seconds until it starts anew", lua_lib_limit},
+    {"jwt.claims", "jwt.claims(token): claims and header, not verified; or nil and why", lua_lib_jwt_claims},
+    {"base64.encode", "base64.encode(bytes): text, with padding", lua_text_b64_encode},
+    {"base64.decode", "base64.decode(text): bytes, or nil; both alphabets", lua_text_b64_decode},
+    {"base64url.encode", "base64url.encode(bytes): text, without padding", lua_text_b64url_encode},
+    {"base64url.decode", "base64url.decode(text): bytes, or nil", lua_text_b64url_decode},
+    {"hex.encode", "hex.encode(bytes): lower-case digits", lua_text_hex_encode},
+    {"hex.decode", "hex.decode(text): bytes, or nil", lua_text_hex_decode},
+    {"sha1", "sha1(bytes): digest in hex", lua_text_sha1},
+    {"sha256", "sha256(bytes): digest in hex", lua_text_sha256},
+    {"sha512", "sha512(bytes): digest in hex", lua_text_sha512},
+    {"hmac_sha1", "hmac_sha1(key, bytes): MAC in hex", lua_text_hmac_sha1},
+    {"hmac_sha256", "hmac_sha256(key, bytes): MAC in hex", lua_text_hmac_sha256},
+    {"equal", "equal(a, b): boolean, in a time that tells nothing about where they differ", lua_text_equal},
+    {"cidr_match", "cidr_match(ip, range or list of ranges): boolean", lua_text_cidr_match},
+    {"cidr_lookup", "cidr_lookup(ip, table of range and value): the value of the narrowest range, or nil", lua_text_cidr_lookup},
+    {"glob", "glob(pattern, text): boolean; * ? [a-z]", lua_text_glob},
+    {"regex", "regex(pattern, text): nil, or the match and its groups", lua_text_regex},
+    {"url.encode", "url.encode(text): all but unreserved characters percent-encoded", lua_text_url_encode},
+    {"url.decode", "url.decode(text): text, or nil for a broken escape; + is a space only with a second argument true", lua_text_url_decode},
+    {"url.query", "url.query(text): table of name and value; a name that came several times has a list", lua_text_url_query},
+    {"time.parse", "time.parse(text): seconds since 1970 of an RFC 3339 time, or nil", lua_text_time_parse},
+    {"time.format", "time.format(seconds): RFC 3339 in UTC", lua_text_time_format},
+    {"time.fields", "time.fields(seconds, offset): year month day hour minute second weekday date", lua_text_time_fields},
+    {"now", "now(): seconds since 1970, with milliseconds", lua_req_now},
+    {"log", "log(text): one line in Postern's log", lua_req_log},
+    {"metric.add", "metric.add(name, n): adds to a counter in /metrics; false when there are too many", lua_req_metric_add},
+    {"store.get", "store.get(key): text or nil", lua_req_store_get},
+    {"store.set", "store.set(key, value, seconds): keeps; nil removes", lua_req_store_set},
+    {"store.del", "store.del(key): was it there", lua_req_store_del},
+    {"store.incr", "store.incr(key, by, seconds): the new number; seconds count when it is made", lua_req_store_incr},
+    {"store.expire", "store.expire(key, seconds): was it there; 0: never expires", lua_req_store_expire},
+    {"store.ttl", "store.ttl(key): seconds left, or nil", lua_req_store_ttl},
+    {"limit", "limit(key, n, seconds): passes, left, seconds until it starts anew", lua_req_limit},
+    {"limit_peek", "limit_peek(key, n, seconds): as limit would answer now, without counting", lua_req_limit_peek},
 };
+/* clang-format on */
 
 const struct script_fn *lua_lib(size_t *n)
 {

@@ -126,7 +126,8 @@ static bool step_lua_check(struct load *l, const struct field_in *in, const stru
     if (!l->script) {
         struct script_budget b = {0, 0};
         l->script = script_open(&b);
-        script_lib(l->script, "postern", rows, n, NULL);
+        l->script_ctx = mem_zalloc(sizeof *l->script_ctx);
+        script_lib(l->script, "postern", rows, n, l->script_ctx);
     }
     if (script_load(l->script, arena_cstr(&l->scratch, s->name), s->text, &id, &e) == RC_OK) {
         script_unload(l->script, id);
@@ -380,6 +381,11 @@ static bool step_lua_identity_of(struct script_call *c)
     return true;
 }
 
+static bool step_lua_claims(struct script_call *c)
+{
+    return lua_push_claims(c, step_lua_of(c));
+}
+
 static bool step_lua_state(struct script_call *c)
 {
     struct decision *d = step_lua_of(c);
@@ -397,7 +403,7 @@ static const struct step_lua_member {
     bool (*push)(struct script_call *c);
 } step_lua_members[] = {
     {"method", step_lua_method}, {"path", step_lua_path}, {"headers", step_lua_all_headers},
-    {"identity", step_lua_identity_of}, {"state", step_lua_state}, {"query", step_lua_query},
+    {"identity", step_lua_identity_of}, {"claims", step_lua_claims}, {"state", step_lua_state}, {"query", step_lua_query},
     {"host", step_lua_host}, {"scheme", step_lua_scheme}, {"source_ip", step_lua_source_ip},
     {"route", step_lua_route}, {"body", step_lua_body}, {"id", step_lua_id},
     {"principal", step_lua_principal}, {"context_extensions", step_lua_extensions},
@@ -618,12 +624,17 @@ static bool step_lua_ready(struct decision *d, const struct lua_step *s, struct 
 
 static enum step_said step_lua_failed(struct decision *d, const struct step *s, const struct err *e)
 {
+    struct slice request;
+    size_t n;
+
     d->trouble = S("lua_trouble");
     d->v->words = arena_fmt(d->arena, "Lua policy %.*s: %s", SFMT(s->policy), e->text);
     if (d->c->now_ms - d->c->trouble_log_ms >= 1000) {
         d->c->trouble_log_ms = d->c->now_ms;
-        log_event(LOG_WARN, "policy.lua_trouble", "policy=%.*s decision=%s text=%s", SFMT(s->policy),
-                  d->v->id, log_quote(slice_str(e->text)));
+        request = decision_only_header(d, S("x-request-id"), &n);
+        log_event(LOG_WARN, "policy.lua_trouble", "policy=%.*s decision=%s request=%s text=%s",
+                  SFMT(s->policy), d->v->id, log_quote(slice_sub(request, 0, 64)),
+                  log_quote(slice_str(e->text)));
     }
     return STEP_TROUBLE;
 }
