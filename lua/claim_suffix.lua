@@ -2,12 +2,15 @@
 --
 -- config:
 --   claim:  name of the claim; default "email"
---   suffix: text, or list of texts; one must match. Compared without regard to case
---   from:   "metadata" (of the API key, default) or "state" (what earlier steps put there)
+--   from:   "claims" (of a token that an earlier step verified, default), "metadata" (of the API key),
+--           "identity" (user, plan, key_id) or "state" (what earlier steps put there)
+--   suffix: text, or list of texts; one must match. Compared without regard to case of the letters a to z
 --
 -- A caller without the claim is denied. A suffix that is a mail domain should begin with "@" and one
--- that is a host with ".", else "notexample.com" ends with "example.com" too.
--- Reasons: claim_missing, claim_wrong, status 403.
+-- that is a host with ".", else "notexample.com" ends with "example.com" too. Where the suffix begins
+-- with "@" the value must have exactly one "@". An e-mail address that the provider says is not
+-- verified (email_verified: false) does not count.
+-- Reasons: claim_missing, claim_wrong, claim_unverified, status 403.
 --
 -- example:
 --   luaAuth:
@@ -17,28 +20,42 @@
 --       suffix: ["@example.com", "@example.org"]
 
 return function(req, config)
-    local claim = config.claim or "email"
-    local source
-    if config.from == "state" then
-        source = req.state
-    elseif config.from == nil or config.from == "metadata" then
-        source = req.identity and req.identity.metadata
-    else
-        error("claim_suffix: from is metadata or state")
+    local function deny(reason)
+        return {allow = false, status = 403, reason = reason, body = "not allowed"}
     end
-    local value = source and source[claim]
-    if type(value) ~= "string" or value == "" then
-        return {allow = false, status = 403, reason = "claim_missing", body = "not allowed"}
+    local function source()
+        local from = config.from or "claims"
+        if from == "claims" then
+            return req.claims
+        elseif from == "metadata" then
+            return req.identity and req.identity.metadata
+        elseif from == "identity" then
+            return req.identity
+        elseif from == "state" then
+            return req.state
+        end
+        error("claim_suffix: from is claims, metadata, identity or state")
     end
+
+    local claim, from = config.claim or "email", source()
+    local value = from and from[claim]
     local list = type(config.suffix) == "table" and config.suffix or {config.suffix}
     if #list == 0 then
         error("claim_suffix: suffix is missing")
     end
+    if type(value) ~= "string" or value == "" then
+        return deny("claim_missing")
+    end
+    if claim == "email" and from.email_verified == false then
+        return deny("claim_unverified")
+    end
     value = value:lower()
+    local _, ats = value:gsub("@", "")
     for _, suffix in ipairs(list) do
-        if suffix ~= "" and value:sub(-#suffix) == suffix:lower() then
+        local mail = suffix:sub(1, 1) == "@"
+        if suffix ~= "" and #value > #suffix and value:sub(-#suffix) == suffix:lower() and (not mail or ats == 1) then
             return
         end
     end
-    return {allow = false, status = 403, reason = "claim_wrong", body = "not allowed"}
+    return deny("claim_wrong")
 end

@@ -5,7 +5,8 @@
 --   equals:  map of name to the value it must have (or to a list of allowed values)
 --   status:  status of the denial, 400 to 499; default 400
 --
--- Names in any case. Reasons: header_missing, header_wrong. The answer's body names the header,
+-- Names in any case. A header that came several times is one value with commas, so it is none of the
+-- allowed values. Reasons: header_missing, header_wrong. The answer's body names the header,
 -- never its value.
 --
 -- example:

@@ -17,16 +17,8 @@
 
 return function(req, config)
     local ip = req.source_ip
-    local function within(list)
-        for _, range in ipairs(list) do
-            if postern.cidr_match(ip, range) then
-                return true
-            end
-        end
-        return false
-    end
-
-    if ip and ip ~= "" and not within(config.deny or {}) and (not config.allow or within(config.allow)) then
+    if ip and ip ~= "" and not postern.cidr_match(ip, config.deny or {})
+        and (not config.allow or postern.cidr_match(ip, config.allow)) then
         return
     end
     return {allow = false, status = 403, reason = "ip_denied", body = "address not allowed"}

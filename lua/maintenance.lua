@@ -6,7 +6,8 @@
 --                  makes an API read-only)
 --   except_users:  list of user names that pass
 --   except_paths:  list of path prefixes that pass: "/health" means /health and what is below it
---   from, until:   "2026-12-01T22:00" in UTC; outside of them the policy lets all pass
+--   from, until:   "2026-12-01T22:00" in UTC, or with an offset ("2026-12-01T22:00:00+01:00"); outside of
+--                  them the policy lets all pass
 --   retry_after_s: seconds, sent as Retry-After; default: until the end, when `until` is given
 --   body:          text of the answer
 --
@@ -23,16 +24,11 @@
 
 return function(req, config)
     local function seconds(text)
-        local y, mo, d, h, mi = text:match("^(%d%d%d%d)-(%d%d)-(%d%d)T(%d%d):(%d%d)$")
-        if not y then
+        local at = postern.time.parse(text) or postern.time.parse(text .. ":00Z")
+        if not at then
             error("maintenance: a time is written \"2026-12-01T22:00\", not \"" .. text .. "\"")
         end
-        y, mo, d = tonumber(y), tonumber(mo), tonumber(d)
-        -- days since 1970-01-01 in the Gregorian calendar, years beginning in March
-        local year = mo > 2 and y or y - 1
-        local day = (153 * (mo + (mo > 2 and -3 or 9)) + 2) // 5 + d - 1
-        local days = year * 365 + year // 4 - year // 100 + year // 400 + day - 719468
-        return days * 86400 + tonumber(h) * 3600 + tonumber(mi) * 60
+        return math.floor(at)
     end
     local function has(list, wanted)
         for _, one in ipairs(list) do

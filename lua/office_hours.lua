@@ -41,34 +41,31 @@ return function(req, config)
     if config.methods and not has(config.methods, req.method:lower()) then
         return
     end
-    local sign, offset = (config.utc_offset or "+00:00"):match("^([+-])(%d%d:%d%d)$")
-    if not sign then
+    local offset = config.utc_offset or "+00:00"
+    if not offset:match("^[+-]%d%d:%d%d$") then
         error("office_hours: utc_offset is written \"+01:00\"")
     end
-    local shift = minutes(offset) * (sign == "-" and -60 or 60)
-    local now = math.floor(postern.now()) + shift
+    local now = postern.now()
+    local today = postern.time.fields(now, offset)
+    local at = today.hour * 60 + today.minute
     local from, to = minutes(config.from or "09:00"), minutes(config.to or "17:00")
-    local at = now // 60 % 1440
-
     local inside
     if from <= to then
         inside = at >= from and at < to
     else
         inside = at >= from or at < to
         if at < to then
-            now = now - 86400 -- the shift began yesterday
+            today = postern.time.fields(now - 86400, offset) -- the shift began yesterday
         end
     end
     local names = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
-    local today = os.date("!*t", now)
     local days = config.days or {"mon", "tue", "wed", "thu", "fri"}
     for _, day in ipairs(days) do
         if not has(names, day:lower()) then
             error("office_hours: days are mon tue wed thu fri sat sun, not \"" .. day .. "\"")
         end
     end
-    if inside and has(days, names[today.wday])
-        and not has(config.holidays or {}, os.date("!%Y-%m-%d", now)) then
+    if inside and has(days, today.weekday) and not has(config.holidays or {}, today.date) then
         return
     end
     return {allow = false, status = 403, reason = "outside_office_hours", body = "outside office hours"}
