@@ -3,8 +3,7 @@
  *
  * A room declares a static array of struct metric and joins it once at start with metric_join; the
  * hot path adds with metric_add (one relaxed atomic add). A row with labels has one struct per
- * label value; equal names must stand next to each other. A row without a name is left out until its
- * name is set (by an atomic store, last). Threads: metric_join at start only; the
+ * label value; equal names must stand next to each other. Threads: metric_join at start only; the
  * rest any.
  */
 #ifndef BASE_METRIC_H
