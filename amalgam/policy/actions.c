@@ -194,20 +194,55 @@ static bool actions_match_one(struct decision *d, const struct action_match *m, 
     return slice_starts(v, m->prefix) && slice_ends(v, m->suffix);
 }
 
+/* How the conditions can turn out, reading a list with commas as a whole and member by member: gateways
+ * join what came in several lines, and "gold, free" must not be taken for neither. */
+struct actions_reading {
+    bool can_hold, can_fail;
+};
+
+static void actions_read(struct decision *d, const struct action_match *m, bool there, struct slice v,
+                         struct actions_reading *out)
+{
+    bool holds = actions_match_one(d, m, there, v) != m->invert;
+
+    out->can_hold |= holds;
+    out->can_fail |= !holds;
+}
+
+static struct actions_reading actions_readings(struct decision *d, const struct action_match *m)
+{
+    enum { MEMBERS_MAX = 64 }; /* of one that needs an expression */
+    struct actions_reading out = {false, false};
+    struct slice v = S("");
+    bool there = decision_header(d, m->name, &v);
+
+    actions_read(d, m, there, v, &out);
+    if (LIKELY(slice_index(v, ',') == SIZE_MAX) || !header_is_list(m->name))
+        return out;
+    for (size_t i = 0; v.n > 0; i++) {
+        if (m->regex && i >= MEMBERS_MAX) {
+            d->trouble = S("regex_limit");
+            return out;
+        }
+        actions_read(d, m, there, slice_trim(slice_cut(v, ',', &v)), &out);
+    }
+    return out;
+}
+
+/* Fires when any reading of the request makes it fire. */
 static bool actions_value(struct decision *d, const void *data, struct limit_entry *out)
 {
     const struct action_value *a = data;
-    bool all = true;
+    bool all = true, not_all = false;
 
-    for (size_t i = 0; i < a->headers.n && all; i++) {
-        const struct action_match *m = a->headers.items[i];
-        struct slice v = S("");
-        bool there = decision_header(d, m->name, &v);
-        all = actions_match_one(d, m, there, v) != m->invert;
+    for (size_t i = 0; i < a->headers.n && (a->expect ? all : !not_all); i++) {
+        struct actions_reading r = actions_readings(d, a->headers.items[i]);
+        all = all && r.can_hold;
+        not_all = not_all || r.can_fail;
     }
     out->key = S("header_match");
     out->value = a->value;
-    return all == a->expect;
+    return a->expect ? all : not_all;
 }
 
 /* ---- metadata ---- */

@@ -254,6 +254,8 @@ struct route_ask {
 /* RC_NOTFOUND; RC_TOOBIG: an expression hit its limits. */
 FN enum rc route_find(const struct route_index *x, const struct route_ask *q,
                       const struct route **out);
+/* False: HTTP knows one value under this name, and a comma in it is text ("..., like Gecko"). */
+FN bool header_is_list(struct slice name);
 FN bool route_pair_ok(const struct pair_match *m, bool there, struct slice value, enum rc *trouble);
 
 /* ---- the set ---- */

@@ -193,7 +193,39 @@ bool route_pair_ok(const struct pair_match *m, bool there, struct slice value, e
     return ok != m->invert;
 }
 
-/* Any of several headers with the name will do; with invertMatch none may. */
+bool header_is_list(struct slice name)
+{
+    static const char *const single[] = {"authorization", "cookie", "date", "expires", "from", "if-modified-since",
+                                         "if-range", "if-unmodified-since", "last-modified", "origin",
+                                         "proxy-authorization", "referer", "server", "set-cookie", "user-agent"};
+
+    for (size_t i = 0; i < ARRAY_LEN(single); i++)
+        if (slice_eq_ci(name, slice_str(single[i])))
+            return false;
+    return true;
+}
+
+/* The value as it is, or one member of a list with commas: that is how a gateway hands over what came in
+ * several lines, and a rule for "admin" must see the one in "user, admin". */
+static bool route_value_ok(const struct pair_match *m, struct slice value, enum rc *trouble)
+{
+    enum { MEMBERS_MAX = 64 }; /* of one that needs an expression */
+    struct slice rest = value;
+    bool found = route_pair_ok(m, true, value, trouble);
+
+    if (LIKELY(found || m->present_only || slice_index(value, ',') == SIZE_MAX) || !header_is_list(m->name))
+        return found;
+    for (size_t i = 0; rest.n > 0 && !found; i++) {
+        if (m->regex && i >= MEMBERS_MAX) {
+            *trouble = RC_TOOBIG;
+            return false;
+        }
+        found = route_pair_ok(m, true, slice_trim(slice_cut(rest, ',', &rest)), trouble);
+    }
+    return found;
+}
+
+/* Any value under the name will do, in lines of its own or with commas; with invertMatch none may. */
 static bool route_header_ok(const struct pair_match *m, const struct route_ask *q, enum rc *trouble)
 {
     struct pair_match plain = *m;
@@ -202,7 +234,7 @@ static bool route_header_ok(const struct pair_match *m, const struct route_ask *
     plain.invert = false;
     for (size_t i = 0; i < q->headers_n && !found; i++)
         if (slice_eq_ci(q->headers[i].name, m->name))
-            found = route_pair_ok(&plain, true, q->headers[i].value, trouble);
+            found = route_value_ok(&plain, q->headers[i].value, trouble);
     return found != m->invert;
 }
 

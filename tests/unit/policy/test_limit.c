@@ -215,6 +215,42 @@ static void two_headers_are_one_value(void)
     T_INT(p_ask("GET", "a", "/", P_HEADERS("a: x", "A: y")).status, 429);
 }
 
+/* A rule fires when any reading of a list makes it fire: as a whole, or one of its members. */
+static void members_of_a_list(void)
+{
+    static const struct {
+        const char *headers, *expect, *value;
+        int status;
+    } rows[] = {
+        {"{name: x-plan, exactMatch: free}", "true", "free", 429},
+        {"{name: x-plan, exactMatch: free}", "true", "gold,free", 429},
+        {"{name: x-plan, exactMatch: free}", "true", "free , gold", 429},
+        {"{name: x-plan, exactMatch: free}", "true", "freedom,gold", 200},
+        {"{name: x-plan, exactMatch: 'a,b'}", "true", "a,b", 429},
+        {"{name: x-plan, prefixMatch: fr}", "true", "gold,free", 429},
+        {"{name: x-plan, regexMatch: 'f.ee'}", "true", "gold,free", 429},
+        {"{name: x-plan, rangeMatch: {start: 1, end: 5}}", "true", "9, 3", 429},
+        {"{name: x-plan, exactMatch: gold, invertMatch: true}", "true", "gold", 200},
+        {"{name: x-plan, exactMatch: gold, invertMatch: true}", "true", "gold,free", 429},
+        {"{name: x-plan, exactMatch: gold}", "false", "gold", 200},
+        {"{name: x-plan, exactMatch: gold}", "false", "gold, free", 429},
+        {"{name: x-plan, exactMatch: gold}", "false", "free", 429},
+        {"{name: user-agent, regexMatch: 'x.*', invertMatch: true}", "true", "gold", 429},
+    };
+    char text[2000];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        T_ROW("%s %s: %s", rows[i].headers, rows[i].expect, rows[i].value);
+        snprintf(text, sizeof text, ROUTE POLICY SERVER "    descriptors: [{key: header_match, value: hit, rateLimit: {unit: DAY, requestsPerUnit: 0}}]\n"
+                 CLIENT "    - actions: [{headerValueMatch: {descriptorValue: hit, expectMatch: %s, headers: [%s]}}]\n", rows[i].expect, rows[i].headers);
+        MUST(p_use(text));
+        T_INT(p_ask("GET", "a", "/", P_HEADERS(p_header("X-Plan", rows[i].value), "User-Agent: y, like z")).status, rows[i].status);
+    }
+    snprintf(text, sizeof text, ROUTE POLICY SERVER "    descriptors: [{key: header_match, value: hit, rateLimit: {unit: DAY, requestsPerUnit: 0}}]\n"
+             CLIENT "    - actions: [{headerValueMatch: {descriptorValue: hit, headers: [{name: user-agent, regexMatch: 'x.*', invertMatch: true}]}}]\n");
+    MUST(p_use(text));
+    T_INT(p_ask("GET", "a", "/", P_HEADERS("User-Agent: x (y, like z)")).status, 200); /* one value, commas and all */
+}
+
 static void shadow_counts_and_lets_pass(void)
 {
     flush();
@@ -444,6 +480,7 @@ int main(void)
     T_RUN(actions_of_every_kind);
     T_RUN(unserved_actions_leave_their_entry_out);
     T_RUN(two_headers_are_one_value);
+    T_RUN(members_of_a_list);
     T_RUN(shadow_counts_and_lets_pass);
     T_RUN(trouble_denies);
     T_RUN(rate_limit_config_of_edge);

@@ -31,7 +31,8 @@ export const has_moved = () => moves > 0;
 
 /* A place to return to, if it is one of ours. */
 export function safe_next(next) {
-  return next && /^\/(?![/\\])/.test(next) ? next : '/apis';
+  if (!next || !/^\/(?![/\\])[^\\\u0000-\u001f]*$/.test(next)) return '/apis';
+  return new URL(next, location.origin).origin === location.origin ? next : '/apis';
 }
 
 const FOREIGN = /^\/(docs|assets|v1|admin\/v1)(\/|$)/;
