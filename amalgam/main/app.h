@@ -48,12 +48,18 @@ struct app {
     _Atomic bool ready, stopping;
     struct slice demo_email, demo_password;
 
-    struct lock faults_lock;     /* the ones below: written by reload, read by portal workers and admin */
+    struct lock faults_lock;     /* the ones below: written by reload and portal workers, read by these and admin */
     struct tls_facts portal_cert;
     struct buf faults_json;
     int64_t loaded_ms;
     bool last_reload_failed;
     uint64_t reloads, reloads_failed;
+    struct app_kept { /* decisions that portal workers made for the page's "Ask Postern", oldest replaced */
+        char id[16];
+        bool denied;
+        struct buf json; /* as app_explain gives it; no bytes: not in use */
+    } kept[64];
+    size_t kept_next;
 };
 
 /* Data directory, store, secret key. demo: a private directory whatever the settings say. RC_BUSY:
@@ -75,6 +81,7 @@ FN void app_faults_json(void *ctx, struct buf *json);
 /* asked.c: a decision by its id, the last ones newest first per thread (a JSON list). ctx: the app. Threads
  * that may block; two seconds at most. RC_NOTFOUND, RC_TIMEOUT. */
 FN enum rc app_explain(void *ctx, struct slice id, struct buf *json, struct err *e);
+FN void app_keep(void *ctx, bool denied, struct slice id, struct slice json); /* so that these two know it */
 FN enum rc app_recent(void *ctx, bool denied_only, size_t max, struct buf *json, struct err *e);
 
 FN enum store_durability app_durability(const struct settings *s);

@@ -117,12 +117,50 @@ static enum rc asked_all(struct app *a, const struct asked *like, struct buf *ou
                                : err_set(e, RC_NOTFOUND, "no such decision is kept (any more); check.explain says how many are");
 }
 
+/* ---- decisions of the portal's own workers: under the lock, there are few ---- */
+
+void app_keep(void *ctx, bool denied, struct slice id, struct slice json)
+{
+    struct app *a = ctx;
+    struct app_kept *k;
+    if (id.n != sizeof k->id)
+        return;
+    lock_take(&a->faults_lock);
+    k = &a->kept[a->kept_next++ % ARRAY_LEN(a->kept)];
+    memcpy(k->id, id.p, id.n);
+    k->denied = denied;
+    buf_free(&k->json);
+    buf_init(&k->json, ASKED_BYTES_MAX);
+    buf_slice(&k->json, json);
+    lock_drop(&a->faults_lock);
+}
+
+/* id NULL: the last ones, each with a comma behind it. */
+static bool asked_kept(struct app *a, const char *id, bool denied_only, size_t max, struct buf *out)
+{
+    size_t found = 0;
+    lock_take(&a->faults_lock);
+    for (size_t i = 1; i <= ARRAY_LEN(a->kept) && found < max; i++) {
+        const struct app_kept *k = &a->kept[(a->kept_next + ARRAY_LEN(a->kept) - i) % ARRAY_LEN(a->kept)];
+        if (k->json.n == 0 || (denied_only && !k->denied) || (id && memcmp(id, k->id, sizeof k->id) != 0))
+            continue;
+        buf_slice(out, buf_all(&k->json));
+        if (!id)
+            buf_byte(out, ',');
+        found++;
+    }
+    lock_drop(&a->faults_lock);
+    return found > 0;
+}
+
 enum rc app_explain(void *ctx, struct slice id, struct buf *out, struct err *e)
 {
     struct asked q = {.one = true};
     if (id.n != sizeof q.id)
         return err_set(e, RC_BADINPUT, "a decision id has 16 hexadecimal digits");
     memcpy(q.id, id.p, sizeof q.id);
+    if (asked_kept(ctx, q.id, false, 1, out))
+        return RC_OK;
     return asked_all(ctx, &q, out, e);
 }
 
@@ -130,7 +168,10 @@ enum rc app_recent(void *ctx, bool denied_only, size_t max, struct buf *out, str
 {
     struct asked q = {.denied_only = denied_only, .max = max};
     buf_byte(out, '[');
+    (void)asked_kept(ctx, NULL, denied_only, max, out);
     enum rc rc = asked_all(ctx, &q, out, e);
+    if (out->n > 1 && out->p[out->n - 1] == ',')
+        out->n--; /* nothing came behind the portal's own */
     buf_byte(out, ']');
     return rc;
 }

@@ -308,6 +308,7 @@ static enum rc serve_open_portal(struct app *a, struct err *e)
                             .policy_faults = app_faults_json,
                             .explain = app_explain,
                             .recent = app_recent,
+                            .keep = app_keep,
                             .ctx = a};
     portal_metrics_join();
     return portal_open(&o, &a->portal, e);

@@ -35,7 +35,8 @@ static void *civet_thread_init(const struct mg_context *ctx, int type)
     arena_init(&w->arena, 65536, CIVET_ARENA_MAX + 48 * p->opts.body_bytes_max);
     struct policy_ctx_opts o = {.box = p->opts.box, .store = p->opts.store, .scheme = p->opts.scheme,
                                 .lua_instructions = p->opts.lua_instructions,
-                                .lua_memory_bytes = p->opts.lua_memory_bytes};
+                                .lua_memory_bytes = p->opts.lua_memory_bytes,
+                                .explain_max = 1}; /* handed on at once, see rest_decide */
     w->policy = policy_ctx_open(&o);
     return w;
 }

@@ -41,6 +41,7 @@ struct portal_opts {
     void (*policy_faults)(void *ctx, struct buf *json); /* writes the body of /admin/v1/policies */
     /* kept decisions: one by its id, the last ones as a JSON list */
     enum rc (*explain)(void *ctx, struct slice id, struct buf *json, struct err *e);
+    void (*keep)(void *ctx, bool denied, struct slice id, struct slice json); /* one that a worker made */
     enum rc (*recent)(void *ctx, bool denied_only, size_t max, struct buf *json, struct err *e);
     void *ctx;
 };

@@ -375,6 +375,32 @@ def test_admin(boss):
 # ---- HTTP -------------------------------------------------------------------------------------
 
 
+def test_decisions(p, dev, boss):
+    r = ask(p, "pst_nobodys", "/v1/stations?token=in-the-query")
+    denied = r.header("x-postern-decision")
+    open_one = ask(p, "", "/health").header("x-postern-decision")
+    asked = dev.post("/v1/decide", {"method": "GET", "path": "/v1/stations", "product": "harbour", "key": ""}).json()["decision_id"]
+    rows = boss.get("/admin/v1/decisions?limit=500").json()
+    by_id = {d["decision_id"]: d for d in rows}
+    check("the list has what gateways and the page asked", {denied, open_one, asked} <= set(by_id) and len(by_id) == len(rows), sorted(by_id))
+    d = by_id[denied]
+    check("with time, request and reason, without query and key", not d["allowed"] and d["status"] == 401 and d["reason"] == "key_unknown"
+          and d["method"] == "GET" and d["host"] == HOST and d["path"] == "/v1/stations" and d["at_ms"] > 1.6e12 and d["took_ns"] >= 0
+          and "in-the-query" not in json.dumps(rows) and "pst_nobodys" not in json.dumps(rows), d)
+    only = boss.get("/admin/v1/decisions?denied=1&limit=500").json()
+    check("denied ones only", {denied, asked} <= {x["decision_id"] for x in only} and not any(x["allowed"] for x in only), only[:2])
+    for name, one in (("a gateway's", denied), ("the page's", asked)):
+        r = boss.get(f"/admin/v1/decisions/{one}")
+        v = r.json()
+        check(f"{name} decision has its steps with times", r.status == 200 and v["decision_id"] == one and not v["allowed"]
+              and any(t["step"] == "apiKeyAuth" and t["said"] == "deny" for t in v["trace"]) and all(t["took_ns"] >= 0 for t in v["trace"]), v)
+    check("one is enough when one is asked for", 1 <= len(boss.get("/admin/v1/decisions?limit=1").json()) <= 8)
+    problem("an id that nobody knows", boss.get("/admin/v1/decisions/0123456789abcdef"), 404)
+    problem("no number", boss.get("/admin/v1/decisions?limit=many"), 422, "limit")
+    problem("developers do not see it", dev.get("/admin/v1/decisions"), 403)
+    problem("nor one of them", dev.get(f"/admin/v1/decisions/{asked}"), 403)
+
+
 def test_http(p, boss):
     b = Seen(p.ports["portal"])
     r = b.call("HEAD", "/v1/status")
@@ -531,6 +557,7 @@ if __name__ == "__main__":
     test_catalogue(p, seen_dev)
     test_keys(p, seen_dev, boss)
     test_admin(boss)
+    test_decisions(p, seen_dev, boss)
     test_http(p, boss)
     test_throttle(p)
     test_inner(p)

@@ -273,6 +273,7 @@ async function others(base, name, look) {
     check(`${name}: every count has its word`, heads.length === 8 && heads.every((w) => /^[A-Z]/.test(w)), heads.join());
     await check_page(p, 'policies');
     await p.shot('policies');
+    await requests(p, name);
     await page.goto('/admin/people');
     await page.locator('table.data').waitFor();
     await page.locator('.pagehead .button.primary').click();
@@ -304,6 +305,41 @@ async function others(base, name, look) {
     await invited(p, link, name);
   });
   await p.context.close();
+}
+
+/* Ask, follow the id to the decision's page, go to the list, and look at the denied ones only. */
+async function requests(p, name) {
+  const { page } = p;
+  await page.goto('/apis/harbour/1.2.0/listTides');
+  await page.getByRole('button', { name: 'Ask Postern' }).click();
+  await page.locator('.decision .code-badge', { hasText: '401' }).waitFor();
+  await page.locator('.decision a[href^="/admin/requests/"]').click();
+  await page.locator('.steps.timed li').first().waitFor();
+  const id = new URL(page.url()).pathname.split('/').pop();
+  const text = await page.locator('main').innerText();
+  check(`${name}: the asked decision has its page, with steps and times`, /^[0-9a-f]{16}$/.test(id) && /\/v1\/tides/.test(text) && /key_missing/.test(text) && /\d (ns|µs|ms)/.test(text), text);
+  check(`${name}: and says how to ask for it on the command line`, text.includes(`postern eval --explain ${id}`), text);
+  await check_page(p, 'request');
+  await p.shot('request', { fullPage: true });
+  await page.getByRole('link', { name: 'Requests' }).last().click();
+  await page.locator(`a.request[href$="${id}"]`).waitFor();
+  const ids = await page.locator('a.request').evaluateAll((l) => l.map((a) => a.getAttribute('href').split('/').pop()));
+  const times = await page.locator('tbody time').evaluateAll((l) => l.map((e) => e.dateTime));
+  check(`${name}: newest first, each once`, new Set(ids).size === ids.length && times.every((v, i) => i === 0 || times[i - 1] >= v), times.join());
+  await check_page(p, 'requests');
+  await p.shot('requests', { fullPage: true });
+  await page.getByLabel('Denied only').check();
+  await page.waitForURL(/denied=1$/);
+  await page.locator(`a.request[href$="${id}"]`).waitFor();
+  await page.waitForFunction(() => ![...document.querySelectorAll('.result')].some((e) => /Allowed/.test(e.innerText)));
+  ok(`${name}: denied ones only, with an address of its own`);
+  await page.getByRole('button', { name: 'Refresh' }).click();
+  await page.locator(`a.request[href$="${id}"]`).waitFor();
+  p.forgiven.push(/status of 40[04]/);
+  await page.goto('/admin/requests/ffffffffffffffff');
+  await page.getByText('not kept any more').waitFor();
+  await check_page(p, 'request-gone');
+  p.forgiven.pop();
 }
 
 /* The invited person opens the link in another browser, sets a password, and is no administrator. */
@@ -366,7 +402,8 @@ async function visits(base, name, look, after) {
   await step(`${name}: visits`, async () => {
     await login(p, '/keys');
     for (const [what, url, wait] of [['apis', '/apis', '.apirow'], ['operation', '/apis/harbour/1.2.0/listTides', '.operation'], ['body', '/apis/ledger/2026-10/createTransfer', '.operation'],
-      ['keys', '/keys', '.state, table.data'], ['usage', '/usage', '.state, .sheet'], ['health', '/admin/health', '.checks li']]) {
+      ['keys', '/keys', '.state, table.data'], ['usage', '/usage', '.state, .sheet'],
+      ['requests', '/admin/requests', 'a.request'], ['request', '/admin/requests/00000000000000a1', '.steps li'], ['health', '/admin/health', '.checks li']]) {
       await p.page.goto(url);
       await p.page.locator(wait).first().waitFor();
       await check_page(p, what);
@@ -449,6 +486,23 @@ async function addresses(mock) {
     ok('addresses: one that cannot be decoded is a page, not a blank');
   });
   mock.state.apis.pop();
+  await p.context.close();
+}
+
+/* Where to go after signing in is a path of ours, whatever the address says. */
+async function after_signing_in(mock) {
+  const p = await open_person(browser, mock.url, 'next-place', {});
+  await step('where to go after signing in', async () => {
+    for (const next of ['//evil.example', '/\\evil.example', '/\t/evil.example', 'https://evil.example', 'https:evil.example', 'javascript:alert(1)', '/%09/evil.example', '', '/keys?a=1']) {
+      await p.page.goto(`/signin?next=${encodeURIComponent(next)}`);
+      await p.page.locator('.notice.info button').click();
+      await p.page.locator('button[type=submit]').click();
+      await p.page.waitForURL((u) => !u.pathname.startsWith('/signin'));
+      const at = new URL(p.page.url());
+      check(`after signing in: ${JSON.stringify(next)} stays here`, at.origin === mock.url && (next !== '/keys?a=1' || at.pathname + at.search === next), p.page.url());
+      await p.context.clearCookies();
+    }
+  });
   await p.context.close();
 }
 
@@ -576,6 +630,7 @@ async function with_mock() {
   await session_end(mock);
   await addresses(mock);
   await next_person(mock);
+  await after_signing_in(mock);
   await operator(mock);
   await mock.close();
   const fresh = await start_mock({ setup: true, private: true });

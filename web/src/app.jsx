@@ -33,6 +33,7 @@ const PAGES = [
   ['/admin', Admin, 'admin'],
   ['/admin/:section', Admin, 'admin'],
   ['/admin/api/:op', Admin, 'admin'],
+  ['/admin/requests/:decision', Admin, 'admin'],
   ['/signin', SignIn, 'any'],
   ['/setup', Setup, 'any'],
 ];
@@ -85,7 +86,7 @@ function Page() {
   if (!hit) return <NotFound path={at.path} />;
   if (hit.who === 'admin' && !is_admin()) return <Forbidden />;
   const { Page: Found, params } = hit;
-  return <Found key={hit.pattern.split('/')[1] + (params.id || '')} {...params} section={hit.pattern.startsWith('/admin/api') ? 'api' : params.section} query={at.query} />;
+  return <Found key={hit.pattern.split('/')[1] + (params.id || '')} {...params} section={params.section ?? hit.pattern.split('/')[2]} query={at.query} />;
 }
 
 /* ---- header ---- */

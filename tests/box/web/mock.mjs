@@ -61,7 +61,7 @@ const base62 = (n) => {
 const now = () => new Date().toISOString();
 
 function new_state(opts) {
-  const st = { opts, apis: load_apis(), users: [], sessions: new Map(), links: new Map(), keys: [], counters: new Map() };
+  const st = { opts, apis: load_apis(), users: [], sessions: new Map(), links: new Map(), keys: [], counters: new Map(), decisions: opts.setup ? [] : decisions_before() };
   if (opts.setup) st.links.set('mock-setup-token', { kind: 'setup', expires: Date.now() + 30 * 60e3 });
   else add_user(st, { email: 'demo@postern.example', name: 'Demo Keeper', role: 'owner', password: 'a quiet little gate' });
   return st;
@@ -93,11 +93,38 @@ function window_of(st, k, count) {
     over: count ? used >= plan.requestsPerUnit : used >= plan.requestsPerUnit };
 }
 
+/* What gateways asked before anybody came here: two workers' lists, not in order between them. */
+function decisions_before() {
+  const at = Date.now();
+  const route = { step: 'route', policy: 'demo.harbour', rule: 'routes.yaml:8', said: 'pass', detail: 'GET /v1/tides belongs to harbour.', took_ns: 840 };
+  const row = (n, minutes, d) => ({ decision_id: `00000000000000a${n}`, at_ms: at - minutes * 60e3, method: 'GET', host: 'harbour.example.com', path: '/v1/tides',
+    route: 'demo.harbour', took_ns: 31400, ...d });
+  return [
+    row(1, 3, { allowed: true, status: 200, reason: 'ok', words: 'allowed', user: 'ann@example.com', plan: 'gold', key_id: '00000000-0000-4000-8000-000000000001',
+      trace: [route, { step: 'apiKeyAuth', policy: 'demo.keys', rule: 'auth.yaml:14', said: 'pass', detail: 'config_0', took_ns: 4210 },
+        { step: 'rateLimit', policy: 'demo.trial', rule: 'limits.yaml:40', said: 'shadow', detail: 'limited', took_ns: 2600 },
+        { step: 'rateLimit', policy: 'demo.plans', rule: 'limits.yaml:22', said: 'pass', detail: 'within the limit', took_ns: 3100 }] }),
+    row(2, 9, { allowed: false, status: 401, reason: 'key_unknown', words: 'nobody has this API key', rule: 'auth.yaml:14',
+      trace: [route, { step: 'apiKeyAuth', policy: 'demo.keys', rule: 'auth.yaml:14', said: 'deny', detail: 'nobody has this API key', took_ns: 5100 }] }),
+    row(3, 1, { allowed: false, status: 403, reason: 'lua_trouble', method: 'DELETE', path: `/v1/berths/${'a-very-long-segment-'.repeat(6)}`, words: 'Lua policy demo.rules: rules.yaml:12:4: attempt to index a nil value',
+      rule: 'rules.yaml:12', took_ns: 1234567, trace: [route, { step: 'luaAuth', policy: 'demo.rules', rule: 'rules.yaml:12', said: 'trouble', detail: 'lua_trouble', took_ns: 1201000 }] }),
+  ];
+}
+function keep(st, d) {
+  st.decisions.push(d);
+}
+const short = ({ trace, ...d }) => d;
+
 function decide(st, b) {
   const id = crypto.randomBytes(8).toString('hex');
   const api = st.apis.find((a) => (b.host ? a.host === b.host : a.id === b.product) && (b.path || '').startsWith('/'));
   const trace = [];
-  const say = (allowed, status, reason, words, rule, limits = []) => ({ decision_id: id, allowed, status, reason, words, rule, trace, limits });
+  const say = (allowed, status, reason, words, rule, limits = []) => {
+    const d = { decision_id: id, allowed, status, reason, words, rule, trace, limits };
+    keep(st, { ...d, at_ms: Date.now(), took_ns: 48210, method: b.method, host: b.host || api?.host || '', path: (b.path || '').split('?')[0],
+      trace: trace.map((s, i) => ({ ...s, took_ns: s.said === 'skip' ? 0 : 1400 + i * 11700 })) });
+    return d;
+  };
   if (!api || !/^\/(v1\/|health$)/.test(b.path)) return say(false, 403, 'no_route', `No route matches ${b.method} ${b.path}. Check the path, or add a RouteTable.`, '');
   trace.push({ step: 'route', policy: 'demo.' + api.id, rule: 'routes.yaml:8', said: 'pass', detail: `${b.method} ${b.path} belongs to ${api.id}.` });
   if (b.path === '/health') return say(true, 200, 'ok', 'no policy applies to this route', 'routes.yaml:33');
@@ -234,6 +261,16 @@ const ROUTES = [
         { file: 'limits.yaml', line: 31, col: 7, text: 'spec.raw.rateLimits[0].unit: "MINUTES" is not a unit; expected SECOND, MINUTE, HOUR or DAY. Write MINUTE.', notice: false },
         { file: 'routes.yaml', line: 9, col: 5, text: 'forwardTo is read and ignored: your gateway routes, Postern decides.', notice: true },
       ] };
+  }],
+  ['GET', '/admin/v1/decisions', (c) => {
+    admin(c);
+    return c.st.decisions.filter((d) => !(c.url.searchParams.get('denied') === '1' && d.allowed)).slice(-(Number(c.url.searchParams.get('limit')) || 50)).map(short);
+  }],
+  ['GET', '/admin/v1/decisions/:id', (c) => {
+    admin(c);
+    const d = c.st.decisions.find((x) => x.decision_id === c.params.id);
+    need(d, 404, 'Not found', 'no such decision is kept (any more); check.explain says how many are');
+    return d;
   }],
   ['GET', '/admin/v1/users', (c) => { admin(c); return c.st.users.map(show_user); }],
   ['POST', '/admin/v1/users', (c) => {

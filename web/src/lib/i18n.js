@@ -75,6 +75,12 @@ export function unit_word(unit) {
   return has_message(key) ? t(`unit.${unit}`) : String(unit || '').toLowerCase();
 }
 
+/* A time in nanoseconds, short: "840 ns", "12.3 µs", "4.1 ms". */
+export function took(ns) {
+  const [v, unit] = ns < 1e3 ? [ns, 'ns'] : ns < 1e6 ? [ns / 1e3, 'µs'] : ns < 1e9 ? [ns / 1e6, 'ms'] : [ns / 1e9, 's'];
+  return `${num(v < 100 ? Math.round(v * 10) / 10 : Math.round(v))} ${unit}`;
+}
+
 export function seconds(s) {
   if (s < 120) return t('time.seconds', { n: s });
   if (s < 7200) return t('time.minutes', { n: Math.round(s / 60) });

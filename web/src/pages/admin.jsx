@@ -1,5 +1,6 @@
 /*
- * admin.jsx - what administrators see in addition: health, policies, people, and the portal's own API.
+ * admin.jsx - what administrators see in addition: health, policies, requests, people, and the portal's
+ * own API.
  */
 import { useEffect, useState } from 'preact/hooks';
 import { t, has_message, num } from '../lib/i18n.js';
@@ -11,6 +12,7 @@ import { Command, Copy, Dialog, Empty, Field, FormFault, Loading, PageHead, Stat
 import { Icon } from '../ui/icons.jsx';
 import { lazy } from '../ui/lazy.jsx';
 
+const Requests = lazy(() => import('./requests.jsx'));
 const Reference = lazy(() => import('./reference.jsx').then((m) => ({ default: m.ReferenceView })));
 
 /* ---- health: green is silent ---- */
@@ -155,9 +157,9 @@ function OwnApi({ op }) {
   );
 }
 
-const SECTIONS = [['health', 'admin.health', Health], ['policies', 'admin.policies', Policies], ['people', 'admin.people', People], ['api', 'admin.api', OwnApi]];
+const SECTIONS = [['health', 'admin.health', Health], ['policies', 'admin.policies', Policies], ['requests', 'admin.requests', Requests], ['people', 'admin.people', People], ['api', 'admin.api', OwnApi]];
 
-export default function Admin({ section, op }) {
+export default function Admin({ section, op, decision, query }) {
   useEffect(() => { if (!section) go('/admin/health', { replace: true }); }, [section]);
   const found = SECTIONS.find(([name]) => name === section);
   const Section = found?.[2];
@@ -167,7 +169,7 @@ export default function Admin({ section, op }) {
         <ul>{SECTIONS.map(([name, key]) => <li><a href={`/admin/${name}`} aria-current={name === section ? 'page' : undefined}>{t(key)}</a></li>)}</ul>
       </nav>
       <div class="content">
-        {Section && <Section key={section} op={op} />}
+        {Section && <Section key={section} op={op} decision={decision} query={query} />}
         {section && !Section && <PageHead title={t('lost.title')} lead={t('lost.text', { path: `/admin/${section}` })} />}
       </div>
     </div>

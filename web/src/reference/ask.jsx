@@ -7,8 +7,9 @@ import { t, has_message, exact, lang as ui_lang } from '../lib/i18n.js';
 import { post, sentence } from '../lib/api.js';
 import { cell, useCell } from '../lib/cell.js';
 import { prefs, set_pref } from '../lib/prefs.js';
-import { user, vault, here_as_next } from '../lib/session.js';
-import { Copy, Field, Meter, Method, Password, State, StatusCode, Trouble, limit_words, reset_words, say } from '../ui/parts.jsx';
+import { user, vault, here_as_next, is_admin } from '../lib/session.js';
+import { Copy, Field, Meter, Method, Password, StatusCode, Trouble, limit_words, reset_words, say } from '../ui/parts.jsx';
+import { Steps } from '../ui/steps.jsx';
 import { Icon } from '../ui/icons.jsx';
 import { as_text, base_of, deref, flatten, host_of, key_header, media_example, media_examples, media_of, param_default, parameters, request_of, types_of } from './model.js';
 import { LANGS, sample } from './samples.js';
@@ -105,21 +106,6 @@ function Body({ spec, media, value, onInput }) {
 
 /* ---- the decision ---- */
 
-const SAID = { pass: 'ok', allow: 'ok', deny: 'bad', limited: 'bad', skip: 'idle', trouble: 'warn' };
-
-function Steps({ trace }) {
-  return (
-    <ol class="steps">
-      {trace.map((s) => (
-        <li class={SAID[s.said] || 'idle'}>
-          <State is={SAID[s.said] || 'idle'}>{has_message(`said.${s.said}`) ? t(`said.${s.said}`) : s.said}</State>
-          <span class="step"><strong>{s.step}</strong>{s.detail && <span>{sentence(s.detail)}</span>}{(s.rule || s.policy) && <code class="muted">{[s.policy, s.rule].filter(Boolean).join(' · ')}</code>}</span>
-        </li>
-      ))}
-    </ol>
-  );
-}
-
 export function Decision({ d, took, at }) {
   const todo = `todo.${d.reason}`;
   const box = useRef();
@@ -136,7 +122,7 @@ export function Decision({ d, took, at }) {
           <Meter limit={l} label={l.name} />
         </div>
       ))}
-      <p class="small muted">{t('ask.id')} <code>{d.decision_id}</code> · <time dateTime={at} title={exact(at)}>{took} ms</time></p>
+      <p class="small muted">{t('ask.id')} {is_admin() ? <a href={`/admin/requests/${d.decision_id}`}><code>{d.decision_id}</code></a> : <code>{d.decision_id}</code>} · <time dateTime={at} title={exact(at)}>{took} ms</time></p>
     </section>
   );
 }

@@ -17,6 +17,7 @@ function fixed() {
   }
   if (is_admin()) {
     rows.push([t('admin.health'), t('palette.page'), () => go('/admin/health')], [t('admin.policies'), t('palette.page'), () => go('/admin/policies')],
+      [t('admin.requests'), t('palette.page'), () => go('/admin/requests')],
       [t('admin.people'), t('palette.page'), () => go('/admin/people')], [t('admin.api'), t('palette.page'), () => go('/admin/api')]);
   }
   for (const v of ['light', 'dark', 'system']) rows.push([`${t('theme')}: ${t(`theme.${v}`)}`, t('palette.action'), () => set_pref('theme', v)]);
