@@ -322,19 +322,19 @@ async function requests(p, name) {
   await check_page(p, 'request');
   await p.shot('request', { fullPage: true });
   await page.getByRole('link', { name: 'Requests' }).last().click();
-  await page.locator(`a.request[href$="${id}"]`).waitFor();
-  const ids = await page.locator('a.request').evaluateAll((l) => l.map((a) => a.getAttribute('href').split('/').pop()));
+  await page.locator(`.request a[href$="${id}"]`).waitFor();
+  const ids = await page.locator('.request a').evaluateAll((l) => l.map((a) => a.getAttribute('href').split('/').pop()));
   const times = await page.locator('tbody time').evaluateAll((l) => l.map((e) => e.dateTime));
   check(`${name}: newest first, each once`, new Set(ids).size === ids.length && times.every((v, i) => i === 0 || times[i - 1] >= v), times.join());
   await check_page(p, 'requests');
   await p.shot('requests', { fullPage: true });
   await page.getByLabel('Denied only').check();
   await page.waitForURL(/denied=1$/);
-  await page.locator(`a.request[href$="${id}"]`).waitFor();
+  await page.locator(`.request a[href$="${id}"]`).waitFor();
   await page.waitForFunction(() => ![...document.querySelectorAll('.result')].some((e) => /Allowed/.test(e.innerText)));
   ok(`${name}: denied ones only, with an address of its own`);
   await page.getByRole('button', { name: 'Refresh' }).click();
-  await page.locator(`a.request[href$="${id}"]`).waitFor();
+  await page.locator(`.request a[href$="${id}"]`).waitFor();
   p.forgiven.push(/status of 40[04]/);
   await page.goto('/admin/requests/ffffffffffffffff');
   await page.getByText('not kept any more').waitFor();
@@ -403,7 +403,7 @@ async function visits(base, name, look, after) {
     await login(p, '/keys');
     for (const [what, url, wait] of [['apis', '/apis', '.apirow'], ['operation', '/apis/harbour/1.2.0/listTides', '.operation'], ['body', '/apis/ledger/2026-10/createTransfer', '.operation'],
       ['keys', '/keys', '.state, table.data'], ['usage', '/usage', '.state, .sheet'],
-      ['requests', '/admin/requests', 'a.request'], ['request', '/admin/requests/00000000000000a1', '.steps li'], ['health', '/admin/health', '.checks li']]) {
+      ['requests', '/admin/requests', '.request a'], ['request', '/admin/requests/00000000000000a1', '.steps li'], ['health', '/admin/health', '.checks li']]) {
       await p.page.goto(url);
       await p.page.locator(wait).first().waitFor();
       await check_page(p, what);

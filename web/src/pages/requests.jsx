@@ -19,6 +19,11 @@ const verdict = (d) => (d.allowed ? t('ask.allowed') : d.status === 429 ? t('ask
 const iso = (d) => new Date(d.at_ms).toISOString();
 const target = (d) => `${d.host || ''}${d.path || ''}`;
 
+function Address({ d, href }) {
+  const text = <code>{target(d)}</code>;
+  return <span class="request"><Method name={d.method || '–'} />{href ? <a href={href}>{text}</a> : text}</span>;
+}
+
 async function ask(denied) {
   const list = await get(`/admin/v1/decisions?limit=${LIMIT}${denied ? '&denied=1' : ''}`);
   const seen = new Map(list.map((d) => [d.decision_id, { ...d, id: d.decision_id }]));
@@ -32,7 +37,7 @@ function List({ denied }) {
   const refresh = () => load.reload().then(() => say(t('requests.refreshed')));
   const toggle = (ev) => go(ev.target.checked ? '/admin/requests?denied=1' : '/admin/requests', { replace: true });
   const columns = [
-    { title: t('requests.request'), class: 'wide', cell: (d) => <a class="request" href={`/admin/requests/${d.id}`}><Method name={d.method || '–'} /><code>{target(d)}</code></a> },
+    { title: t('requests.request'), class: 'wide', cell: (d) => <Address d={d} href={`/admin/requests/${d.id}`} /> },
     { title: t('requests.result'), cell: (d) => <span class="result"><StatusCode code={d.status} />{verdict(d)}</span> },
     { title: t('requests.reason'), cell: (d) => <code>{d.reason}</code> },
     { title: t('requests.who'), cell: (d) => d.user || <span class="muted">–</span> },
@@ -66,12 +71,12 @@ function One({ id }) {
   const load = useLoad(() => get(`/admin/v1/decisions/${encodeURIComponent(id)}`), [id]);
   const d = load.data;
   const todo = d && !d.allowed && `todo.${d.reason}`;
-  const back = <p class="small"><a href="/admin/requests"><Icon name="left" /> {t('admin.requests')}</a></p>;
+  const back = <p class="small back"><a href="/admin/requests"><Icon name="left" />{t('admin.requests')}</a></p>;
   const gone = load.fault && (load.fault.status === 404 || load.fault.status === 400);
   return (
     <>
-      <PageHead above={back} title={d ? `${d.method || ''} ${target(d)}`.trim() : t('requests.one')} lead={t('requests.one.lead')} doc_title={t('requests.one')}>
-        {d && <Copy text={d.decision_id} label={t('requests.copy')} />}
+      <PageHead above={back} title={t('requests.one')} lead={t('requests.one.lead')} doc_title={`${t('requests.one')} ${id}`}>
+        <Copy text={id} label={t('requests.copy')} />
       </PageHead>
       {gone && <Empty title={t('requests.gone')} command="postern config print --origin"><p>{t('requests.gone.text', { id })}</p></Empty>}
       {load.fault && !gone && <Trouble fault={load.fault} again={load.reload} />}
@@ -79,8 +84,9 @@ function One({ id }) {
       {d && (
         <>
           <section class={`decision ${d.allowed ? 'ok' : 'bad'}`} aria-label={t('ask.answer')}>
+            <p><Address d={d} /></p>
             <p class="verdict"><StatusCode code={d.status} /><strong>{verdict(d)}</strong><code class="muted">{d.reason}</code></p>
-            {d.words && <p lang={foreign}>{sentence(d.words)}</p>}
+            {d.words && d.words !== 'allowed' && <p lang={foreign}>{sentence(d.words)}</p>}
             {todo && has_message(todo) && <p>{t(todo)}</p>}
             {d.rule && <p class="small">{t('requests.rule')} <code>{d.rule}</code></p>}
           </section>
@@ -94,7 +100,7 @@ function One({ id }) {
           </dl>
           <h2>{t('requests.steps')}</h2>
           {d.trace?.length ? <Steps trace={d.trace} times /> : <p class="muted">{t('requests.nosteps')}</p>}
-          <p class="small muted">{t('requests.command')}</p>
+          <p class="small muted after">{t('requests.command')}</p>
           <Command text={`postern eval --explain ${d.decision_id}`} />
         </>
       )}
