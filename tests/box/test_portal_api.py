@@ -555,9 +555,9 @@ if __name__ == "__main__":
     seen_dev = Seen(p.ports["portal"])
     seen_dev.cookie = dev.cookie
     test_catalogue(p, seen_dev)
+    test_decisions(p, seen_dev, boss)
     test_keys(p, seen_dev, boss)
     test_admin(boss)
-    test_decisions(p, seen_dev, boss)
     test_http(p, boss)
     test_throttle(p)
     test_inner(p)
