@@ -198,7 +198,7 @@ static void steps_that_are_not_served_deny(void)
 {
     MUST(p_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: l}\nspec:\n"
                "  config: {failureModeAllow: true, glooAuth: {configs: [{opaAuth: {modules: [], query: x}}]}}\n"));
-    T(p_fault("", "step opaAuth is not served: write the rule as luaAuth"));
+    T(p_fault("", "opaAuth is not served, Postern runs no Rego"));
     struct policy_verdict v = p_ask("GET", "h", "/", NULL);
     T(!v.allowed);
     T_TEXT(v.reason, "not_served");
