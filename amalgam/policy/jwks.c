@@ -205,11 +205,11 @@ static void jwks_begin(struct decision *d)
     struct jwks_entry *e = jwks_entry_of(d->c, s);
     struct token_wait *w = token_wait_of(d);
 
-    w->asked[w->asked_n++] = s;
     w->next = e->waiting;
     e->waiting = w;
-    if (e->fetch)
+    if (e->fetch) /* it may have begun too early for this kid: asking once more stays allowed */
         return;
+    w->asked[w->asked_n++] = s;
     e->asked += e->keys != NULL; /* there are keys, but not the one */
     jwks_fetch(d->c, e, s);
 }

@@ -233,6 +233,8 @@ void decision_wake(struct decision *d)
     MUST(!p->beginning);
     d->c->now_ms = MAX(d->c->now_ms, p->ask.now_ms + clock_mono_ms() - p->parked_ms);
     if (!decide_chain(d)) {
+        park_verdict(&p->arena, &p->v); /* steps took things from the thread's caches meanwhile */
+        park_decision(&p->arena, d);
         park_begin(p);
         return;
     }

@@ -228,6 +228,41 @@ static void several_wait_in_any_order(void)
     T(got.calls == 4);
 }
 
+static void note_user(void *user, const struct policy_verdict *v)
+{
+    snprintf(user, 40, "%.*s", SFMT(v->user));
+}
+
+/* What a step took from a cache of the thread, between two waits, must not go with the cache. */
+static void what_came_between_two_waits_stays(void)
+{
+    static struct step_row row = {.name = "wait", .run = wait_run};
+    const char *key = p_key((const char *const[]){"username", "ann@example.com", NULL});
+    struct http_header h = {S("api-key"), slice_str(key)};
+    struct policy_ask q = {.method = S("GET"), .host = S("h"), .target = S("/"), .headers = &h, .headers_n = 1, .now_ms = p.now_ms};
+    struct policy_verdict v;
+    struct auth_policy *a;
+    char user[40] = "";
+
+    MUST(p_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: w}\nspec:\n config:\n  glooAuth:\n    configs:\n"
+               "    - luaAuth: {inline: 'return function() end'}\n    - apiKeyAuth: {}\n    - luaAuth: {inline: 'return function() end'}\n"));
+    a = p.ctx->set->routes[0]->items[0].policy;
+    a->steps[0].row = a->steps[2].row = &row;
+    waiting_n = 0;
+    times = 1;
+    ends = STEP_PASS;
+    policy_begin(p.ctx, p.now_ms);
+    T(policy_decide(p.ctx, &q, &v, note_user, user) == RC_AGAIN);
+    other_batch();
+    decision_wake(waiting[0]);
+    T_INT(waiting_n, 2);
+    key_cache_close(p.ctx->keys); /* as when a key is revoked and the batch is over */
+    p.ctx->keys = key_cache_open();
+    other_batch();
+    decision_wake(waiting[1]);
+    T_TEXT(slice_str(user), "ann@example.com");
+}
+
 int main(void)
 {
     p_init();
@@ -238,6 +273,7 @@ int main(void)
     T_RUN(a_reload_changes_nothing_for_it);
     T_RUN(the_end_refuses_who_waits);
     T_RUN(several_wait_in_any_order);
+    T_RUN(what_came_between_two_waits_stays);
     p_done();
     return t_done();
 }

@@ -1,0 +1,104 @@
+"""An issuer of tokens for tests: keys and signatures by the openssl program, a JWK Set and an introspection
+endpoint over HTTP on loopback, switched off and on, counted."""
+import base64
+import http.server
+import json
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+
+import box
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data.encode() if isinstance(data, str) else data).rstrip(b"=").decode()
+
+
+def openssl(*args, stdin=None):
+    return subprocess.run(["openssl", *map(str, args)], input=stdin, capture_output=True, check=True).stdout
+
+
+class Key:
+    """RSA of 2048 bits, or P-256."""
+
+    def __init__(self, kid, alg="RS256"):
+        self.kid, self.alg = kid, alg
+        self.file = Path(tempfile.mkdtemp(dir=box.TMP, prefix="k")) / "key.pem"
+        kind = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"] if alg == "RS256" else ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+        openssl("genpkey", "-algorithm", *kind, "-out", self.file)
+        self.public_pem = openssl("pkey", "-in", self.file, "-pubout")
+        if alg == "RS256":
+            self.modulus = bytes.fromhex(openssl("rsa", "-in", self.file, "-noout", "-modulus").decode().strip().split("=")[1])
+        else:  # the point stands at the end of the key
+            self.point = openssl("pkey", "-in", self.file, "-pubout", "-outform", "DER")[-64:]
+
+    def jwk(self):
+        if self.alg == "RS256":
+            return {"kty": "RSA", "kid": self.kid, "use": "sig", "n": b64(self.modulus), "e": "AQAB"}
+        return {"kty": "EC", "kid": self.kid, "crv": "P-256", "x": b64(self.point[:32]), "y": b64(self.point[32:])}
+
+    def signature(self, data):
+        der = openssl("dgst", "-sha256", "-sign", self.file, stdin=data)
+        if self.alg == "RS256":
+            return der
+        at, numbers = 2, b""
+        for _ in range(2):  # two INTEGERs, to 32 bytes each
+            size = der[at + 1]
+            numbers += der[at + 2:at + 2 + size].lstrip(b"\0").rjust(32, b"\0")
+            at += 2 + size
+        return numbers
+
+    def token(self, **claims):
+        said = {"iss": "https://idp.example", "sub": "ann", "aud": "shop", "scope": "read write", "email": "ann@example.com",
+                "iat": int(time.time()), "exp": int(time.time()) + 3600, **claims}
+        part = b64(json.dumps({"alg": self.alg, "kid": self.kid, "typ": "JWT"})) + "." + b64(json.dumps(said))
+        return part + "." + b64(self.signature(part.encode()))
+
+
+class Issuer:
+    """/keys is the JWK Set, /moved leads to it, /introspect answers from self.opaque."""
+
+    def __init__(self, *keys):
+        self.keys, self.opaque, self.asked, self.on, self.slow = list(keys), {}, [], True, 0
+        self.port = box.free_port()
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def say(self, status, body, **headers):
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            def do_GET(self):
+                outer.asked.append(self.path)
+                time.sleep(outer.slow)
+                if not outer.on:
+                    self.say(503, {"error": "off"})
+                elif self.path == "/moved":
+                    self.say(302, {}, Location=f"http://127.0.0.1:{outer.port}/keys")
+                else:
+                    self.say(200, {"keys": [k.jwk() for k in outer.keys]})
+
+            def do_POST(self):
+                form = urllib.parse.parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode())
+                outer.asked.append((self.path, form, self.headers.get("Authorization")))
+                self.say(200 if outer.on else 503, outer.opaque.get(form["token"][0], {"active": False}))
+
+            def log_message(self, *args):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+        self.server = Server(("127.0.0.1", self.port), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.port}{path}"
