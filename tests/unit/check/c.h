@@ -182,8 +182,11 @@ static inline UNUSED struct slice c_header(const struct answer *r, const char *n
     return (struct slice){NULL, 0};
 }
 
-enum { ENVOY, NGINX, FORWARD, DECIDE, DIALECT_COUNT };
-static const char *const c_dialects[] = {"envoy", "nginx", "forward", "decide"};
+enum { ENVOY, NGINX, FORWARD, GRPC, DECIDE, DIALECT_COUNT };
+static const char *const c_dialects[] = {"envoy", "nginx", "forward", "grpc", "decide"};
+/* g.h's g_ask, for tests that go through all dialects: the answer of Check as an HTTP answer. */
+static struct answer *(*c_ask_grpc)(const char *method, const char *host, const char *target,
+                                    const char *const *headers) UNUSED;
 
 static inline UNUSED void c_extra(struct buf *b, const char *const *headers)
 {
@@ -201,6 +204,8 @@ static inline UNUSED struct answer *c_ask(int dialect, const char *method, const
         buf_init(&b, 0);
     buf_clear(&b);
     switch (dialect) {
+    case GRPC:
+        return c_ask_grpc(method, host, target, headers);
     case ENVOY:
         buf_fmt(&b, "%s /auth/envoy%s HTTP/1.1\r\nHost: %s\r\nX-Postern-Client-IP: 192.0.2.7\r\n", method, target, host);
         c_extra(&b, headers);

@@ -372,4 +372,69 @@ static inline UNUSED struct slice g_simple(const struct g_check *q)
     return g_request(buf_all(&b), "192.0.2.7", S(""));
 }
 
+/* ---- a CheckResponse as an HTTP answer in the words of the other dialects, for c_ask ---- */
+
+static inline UNUSED void g_lines(struct buf *b, struct slice m, uint32_t options, bool removed)
+{
+    struct pb r = pb_open(m);
+    struct pb_field f;
+    while (pb_next(&r, &f)) {
+        struct slice value = g_text(f.bytes, f.number == options ? "1.2" : "");
+        if (f.number == options)
+            buf_fmt(b, "%.*s: %.*s\r\n", SFMT(g_text(f.bytes, "1.1")), (int)value.n, value.p ? value.p : "");
+        else if (removed && f.number == 5)
+            buf_fmt(b, "%.*s: \r\n", SFMT(f.bytes));
+    }
+}
+
+static inline UNUSED void g_http(struct buf *b, const struct g_answer *a)
+{
+    struct slice m = g_message(a), denied = g_text(m, "2"), reason;
+    bool allow = a->grpc == 0 && m.n > 0 && g_num(m, "1.1") <= 0; /* as Envoy sees it */
+    long long status = g_num(m, "2.1.1");
+    if (a->grpc != 0) {
+        reason = slice_cut(slice_str(a->text), ':', &(struct slice){0});
+        buf_fmt(b, "HTTP/1.1 %d x\r\nX-Postern-Reason: %.*s\r\n", a->grpc == 7 ? 403 : 503, SFMT(reason));
+    } else if (allow) {
+        buf_lit(b, "HTTP/1.1 200 OK\r\n");
+        g_lines(b, g_text(m, "3"), 2, true);
+        reason = g_text(g_member(g_text(m, "4"), "postern_reason"), "3");
+        buf_fmt(b, "X-Postern-Reason: %.*s\r\n", SFMT(reason));
+    } else {
+        buf_fmt(b, "HTTP/1.1 %d x\r\n", status > 0 ? (int)status : 403);
+        g_lines(b, denied, 2, false);
+    }
+    buf_lit(b, "Content-Length: 0\r\n\r\n");
+}
+
+static inline UNUSED struct answer *g_ask(const char *method, const char *host, const char *target,
+                                          const char *const *headers)
+{
+    static struct answer r;
+    static char names[40][100];
+    const char *pairs[100] = {NULL};
+    struct err e = {0};
+    struct buf b;
+    size_t n = 0;
+    for (size_t i = 0; headers && headers[i]; i++) { /* names in lower case, as Envoy sends them */
+        struct slice value, name = slice_cut(slice_str(headers[i]), ':', &value);
+        MUST(name.n < sizeof names[0] && i < ARRAY_LEN(names));
+        for (size_t k = 0; k < name.n; k++)
+            names[i][k] = ascii_lower(name.p[k]);
+        names[i][name.n] = '\0';
+        pairs[n++] = names[i];
+        pairs[n++] = slice_trim(value).p;
+    }
+    const struct g_check q = {method, target, host, pairs, false};
+    buf_init(&b, sizeof r.bytes);
+    g_http(&b, g_call(G_CHECK, g_simple(&q)));
+    memset(&r, 0, sizeof r);
+    memcpy(r.bytes, b.p, r.n = b.n);
+    MUST(http_status_read(slice_of(r.bytes, r.n), http_limits_default(), &r.head, &e) == RC_OK);
+    r.status = r.head.status;
+    r.body = S("");
+    buf_free(&b);
+    return &r;
+}
+
 #endif

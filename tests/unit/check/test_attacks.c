@@ -3,7 +3,7 @@
  * numbers are those of docs/security.md, which says how we stand with each; those whose test is in
  * another file are in the table `elsewhere`, which is held against that file.
  */
-#include "c.h"
+#include "g.h"
 
 #include "base/os.h"
 
@@ -281,6 +281,7 @@ static void a17_a19_targets_that_are_none(void)
     for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
         T_ROW("%s", targets[i]);
         T(c_status(c_ask(FORWARD, "GET", HOST, targets[i], NULL)) != 200);
+        T(c_status(c_ask(GRPC, "GET", HOST, targets[i], NULL)) != 200);
         T(c_status(c_ask(DECIDE, "GET", HOST, targets[i], NULL)) != 200);
     }
     static const char *const urls[] = {"/public", "https:///public", "ftp://" HOST "/public", "https://" HOST, "://" HOST "/public",
@@ -337,6 +338,8 @@ static void a21_methods(void)
     }
     T(c_status(c_ask(FORWARD, "GE T", HOST, "/public", NULL)) != 200);
     T(c_status(c_ask(NGINX, "", HOST, "/public", NULL)) != 200);
+    T(c_status(c_ask(GRPC, "GE T", HOST, "/public", NULL)) != 200);
+    T(c_status(c_ask(GRPC, "", HOST, "/public", NULL)) != 200);
 }
 
 static void a22_doubled_headers(void)
@@ -392,6 +395,10 @@ static void a24_a25_odd_bytes(void)
         T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS("X-Api-Key: \xff\xfe"))), 401);
         T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS(key_header, "X-Other: \xff\xfe"))), 200);
     }
+    /* In gRPC's strings they are malformed: a denial, not an error that a gateway might let pass. */
+    T_TEXT(c_reason(c_ask(GRPC, "GET", HOST, "/keyed", P_HEADERS(key_header, "X-Other: \xff\xfe"))), "utf8_malformed");
+    T_TEXT(c_reason(c_ask(GRPC, "GET", HOST, "/public/\xff", NULL)), "utf8_malformed");
+    T_TEXT(c_reason(c_ask(GRPC, "GET", HOST, "/keyed", P_HEADERS(key_header, "X-Other: a\001b"))), "header_malformed");
     struct answer *r = c_raw(S("GET /auth/envoy/public HTTP/1.1\r\nHost: " HOST "\r\nX-A: a\0b\r\n\r\n"));
     T_INT(r->status, 400);
     T(r->closed);
@@ -738,6 +745,7 @@ static void every_number_is_accounted_for(void)
 
 int main(void)
 {
+    c_ask_grpc = g_ask;
     c_init(true);
     MUST(c_use(policies));
     key_header = p_header("X-Api-Key", p_key(P_HEADERS("username", "ann", "usagePlan", "bronze")));
