@@ -35,18 +35,24 @@ static bool decide_odd_name(struct slice s)
     return false;
 }
 
+static bool decide_alias_of(struct slice given, const struct slice *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (decide_alias(given, names[i]))
+            return true;
+    return false;
+}
+
 static void decide_aliases(struct decision *d)
 {
     const struct route *r = d->route;
 
-    for (size_t i = 0; i < d->ask->headers_n && r->identity_n > 0; i++) {
+    for (size_t i = 0; i < d->ask->headers_n && r->identity_n + d->v->remove_n > 0; i++) {
         struct slice given = d->ask->headers[i].name;
-        if (!decide_odd_name(given))
-            continue;
-        for (size_t k = 0; k < r->identity_n; k++)
-            if (decide_alias(given, r->identity[k]) &&
-                !decision_find(d->v->upstream, d->v->upstream_n, given))
-                decision_remove_add(d, given);
+        if (decide_odd_name(given) &&
+            (decide_alias_of(given, r->identity, r->identity_n) || decide_alias_of(given, d->v->remove, d->v->remove_n)) &&
+            !decision_find(d->v->upstream, d->v->upstream_n, given))
+            decision_remove_add(d, given);
     }
 }
 

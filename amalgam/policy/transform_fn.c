@@ -197,6 +197,8 @@ TRANSFORM_FN(dynamic_metadata)
         found = transform_fn_said(r, v, S(""), a->s);
         if (!found && rest.n > 0)
             found = transform_fn_said(r, v, head, rest);
+    } else if (slice_eq(space, S("envoy.filters.http.jwt_authn"))) { /* as a JWTPolicy leaves it */
+        found = transform_fn_below(r, decision_state_get(x->d, S("jwt_authn")), a->s);
     } else {
         found = transform_fn_said(r, v, space, a->s);
     }

@@ -164,6 +164,8 @@ static void append_and_remove(void)
 
     T(p_use(ROUTE("") INJA "      headersToAppend:\n      - {key: x-list, value: {text: '{{ request_header(\"x-one\") }}'}}\n      - {key: x-list, value: {text: two}}\n"
             "      - {key: Cookie, value: {text: c=1}}\n      headersToRemove: [x-one, x-gone]\n"));
+    v = get(P_HEADERS("x-gone: 1", "X_Gone: 1", "x.gone: 1"));
+    T(p_removed(&v, "x-gone") && p_removed(&v, "x_gone") && p_removed(&v, "x.gone"));
     v = get(P_HEADERS("x-one: one", "x-list: zero", "cookie: a=b"));
     T(v.allowed);
     T_TEXT(p_upstream(&v, "x-list"), "zero, one, two");
@@ -198,6 +200,18 @@ static void metadata_for_the_gateway(void)
     T(j && j->kind == JSON_OBJ);
     T(metadata(&v, "", "userId") != NULL);
     T_TEXT(p_upstream(&v, "x-m"), "hello [1] u");
+}
+
+/* What a JWTPolicy found, and what steps of ext-auth said. */
+static void metadata_of_others(void)
+{
+    struct policy_verdict v;
+
+    T(p_use(ROUTE("") "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: e}\nspec:\n config:\n  glooAuth:\n    configs:\n"
+            "    - luaAuth: {inline: 'return function() return {allow = true, state = {jwt_authn = {idp = {email = \"ann@example.com\", a = {b = 2}}}}} end'}\n---\n"
+            INJA "      headers: {x-e: {text: '{{ dynamic_metadata(\"idp:email\", \"envoy.filters.http.jwt_authn\") }} {{ dynamic_metadata(\"idp:a:b\", \"envoy.filters.http.jwt_authn\") }}{{ dynamic_metadata(\"x:email\", \"envoy.filters.http.jwt_authn\") }}'}}\n"));
+    v = get(NULL);
+    T_TEXT(p_upstream(&v, "x-e"), "ann@example.com 2");
 }
 
 static void bodies(void)
@@ -378,6 +392,7 @@ int main(void)
     T_RUN(an_expression_cannot_run_away);
     T_RUN(append_and_remove);
     T_RUN(metadata_for_the_gateway);
+    T_RUN(metadata_of_others);
     T_RUN(bodies);
     T_RUN(advanced_and_escaped);
     T_RUN(trouble_denies);
