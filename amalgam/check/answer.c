@@ -177,12 +177,15 @@ static void answer_identity(struct buf *out, const struct dialect *d, const stru
             answer_header(out, v->remove[i], S(""));
 }
 
-static bool answer_client(struct buf *out, const struct policy_verdict *v)
+/* nginx hands several Set-Cookie on as one, which browsers read wrongly: it gets the first, which matters most. */
+static bool answer_client(struct buf *out, const struct dialect *d, const struct policy_verdict *v)
 {
-    bool typed = false;
+    bool typed = false, cookie = false;
     for (size_t i = 0; i < v->client_n; i++) {
-        if (!http_value_ok(v->client[i].value))
+        bool is_cookie = slice_eq_ci(v->client[i].name, S("set-cookie"));
+        if (!http_value_ok(v->client[i].value) || (is_cookie && cookie && d->only_401_403))
             continue;
+        cookie |= is_cookie;
         typed |= slice_eq_ci(v->client[i].name, S("content-type"));
         answer_header(out, v->client[i].name, v->client[i].value);
     }
@@ -215,7 +218,7 @@ void answer_verdict(struct check_conn *k, const struct policy_verdict *v)
         buf_i64(out, v->status);
         buf_lit(out, "\r\n");
     }
-    bool typed = answer_client(out, v);
+    bool typed = answer_client(out, d, v);
     if (v->limits_n)
         answer_limits(out, &k->t->opts, v);
     if (!v->allowed && v->body.n && !typed)

@@ -92,7 +92,9 @@ static void oidc_identify(struct decision *d, const struct oidc_step *o, const s
     const struct json *claims = o->plain ? NULL : oidc_claims_of(d, x->id_token);
     struct slice email = json_str(claims, S("email"));
 
-    d->v->user = email.n && slice_printable(email) ? email : x->sub;
+    bool checked = json_bool(claims, S("email_verified"), true);
+
+    d->v->user = email.n && checked && slice_printable(email) ? email : x->sub;
     oidc_claim_headers(d, &o->id_claims, claims);
     for (size_t i = 0; i < o->metadata.n; i++) {
         const struct json *claim = jwt_claim(claims, o->metadata.v[i].claim, '.');

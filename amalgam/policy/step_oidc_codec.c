@@ -5,7 +5,7 @@
  * (4 bytes of length before each); nothing may be left over. Sealed (AES-256-GCM) with a random nonce;
  * what it is for is authenticated with it, so that a login's cookie is no session and one provider's
  * session is none of another's. Anything that is not exactly ours reads as nothing at all.
- * Pure. Tested by tests/unit/policy/test_oidc_codec.c; fuzzed by tests/fuzz/fuzz_oidc.c.
+ * Pure. Fuzzed by tests/fuzz/fuzz_oidc.c; tested through test_oidc.c.
  */
 #include "policy/step_oidc.h"
 #include "wire/hash.h"

@@ -473,6 +473,9 @@ http {
   const r = await get(at, '/get', { host: 'app.localhost' });
   check('nginx: the denial becomes a redirect with the login\'s cookie', r.status === 302 && r.headers.location.startsWith(`${idp.issuer}/auth?`) &&
     /__Host-keycloak-session_l_/.test(String(r.headers['set-cookie'])), `${r.status} ${JSON.stringify(r.headers)}`);
+  const dead = { cookie: `__Host-keycloak-session=${'A'.repeat(43)}`, 'x-original-method': 'GET', 'x-original-url': 'https://app.localhost/get' };
+  const cookies = (await get(check_port, '/auth/nginx', dead)).headers['set-cookie'];
+  check('nginx: it gets one Set-Cookie, that of the login', cookies.length === 1 && /_l_/.test(cookies[0]), JSON.stringify(cookies));
 }
 
 async function main() {

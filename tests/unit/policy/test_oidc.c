@@ -654,6 +654,76 @@ static void signed_out_by_the_provider(void)
     }
 }
 
+/* Policy text of its own, with the provider's port in it. */
+static void use_text(const char *format)
+{
+    char text[6000];
+    workers_stop();
+    snprintf(text, sizeof text, format, idp.port, idp.port, idp.port);
+    if (!p_use(text))
+        exit(1);
+    jar.n = 0;
+    idp_reset(p.now_ms);
+    workers_start();
+}
+
+static void servers_without_id_tokens(void)
+{
+    struct got *g;
+    use_text("apiVersion: v1\nkind: Secret\nmetadata: {name: oauth}\nstringData: {client-secret: x}\n---\n"
+             "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: web}\nspec:\n config:\n  glooAuth:\n"
+             "   failOnRedirect: false\n   configs:\n   - oauth2:\n      oauth2:\n       appUrl: https://app.example.com\n       callbackPath: /callback\n"
+             "       clientId: the-client\n       clientSecretRef: {name: oauth}\n       authEndpoint: \"http://127.0.0.1:%d/auth?tenant=t\"\n"
+             "       tokenEndpoint: \"http://127.0.0.1:%d/token\"\n       revocationEndpoint: \"http://127.0.0.1:%d/revoke\"\n"
+             "       tokenEndpointQueryParams: {audience: api}\n       scopes: [\"read:user\"]\n       logoutPath: /logout\n"
+             "       session: {redis: {}}\n       headers: {accessTokenHeader: X-Token}\n");
+    g = visit("/get");
+    T(g->status == 302 && !g->later); /* nothing has to be found out */
+    T(has(g->location, "/auth?tenant=t&response_type=code&"));
+    T(has(g->location, "&code_challenge_method=S256") && !has(g->location, "nonce="));
+    sign_in();
+    T_INT(idp.discoveries + idp.keys_asked, 0);
+    g = visit("/get");
+    T(g->allowed && has(g->upstream, "X-Token: access-1\n"));
+    p.now_ms += 300 * 1000;
+    T(has(visit("/get")->upstream, "X-Token: access-2\n"));
+    T_TEXT(slice_str(visit("/logout")->location), "https://app.example.com");
+    T_INT(visit("/get")->status, 302);
+    p.now_ms = P_NOW;
+}
+
+static void clients_that_sign(void)
+{
+    struct jwks *keys = NULL;
+    struct jwt t;
+    char text[3000], pem[600] = "";
+    const char *from = idp_keys[1].pem;
+    for (size_t n = 0; *from && n < sizeof pem - 8; from++) {
+        n += (size_t)snprintf(pem + n, sizeof pem - n, "%c", *from);
+        if (*from == '\n')
+            n += (size_t)snprintf(pem + n, sizeof pem - n, "    ");
+    }
+    snprintf(text, sizeof text, "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData:\n  kid: k1\n  signing-key: |\n    %s\n---\n%s", pem,
+             "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: web}\nspec:\n config:\n  glooAuth:\n"
+             "   configs:\n   - oauth2:\n      oidcAuthorizationCode:\n       appUrl: https://app.example.com\n       callbackPath: /callback\n"
+             "       clientId: the-client\n       issuerUrl: \"http://127.0.0.1:%d\"\n       session: {redis: {}}\n"
+             "       clientAuthentication: {privateKeyJwt: {signingKeyRef: {name: key}, validFor: 30s}}\n");
+    use_text(text);
+    sign_in();
+    T(has(idp.last_form, "&client_id=the-client&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=eyJ"));
+    T_TEXT(slice_str(idp.last_auth), "");
+    MUST(jwks_parse(slice_str(idp_keys[1].jwk), 0, &keys, NULL) == RC_OK);
+    const char *assertion = strstr(idp.last_form, "client_assertion=eyJ") + 17;
+    T_INT(jwt_parse(&p.arena, slice_of(assertion, strcspn(assertion, "&")), &t), JWT_OK);
+    T_INT(jwt_verify(&t, keys, 0), JWT_OK);
+    T_TEXT(t.kid, "k1");
+    T_TEXT(json_str(t.claims, S("iss")), "the-client");
+    T_TEXT(json_str(t.claims, S("sub")), "the-client");
+    T_TEXT(json_str(t.claims, S("aud")), idp_url(&p.arena, "/token").p);
+    T_INT(t.exp_ms, p.now_ms + 30000);
+    jwks_free(keys);
+}
+
 static void how_the_client_shows_itself(void)
 {
     use(STORE);
@@ -712,6 +782,8 @@ int main(void)
     T_RUN(a_provider_that_is_down_at_first);
     T_RUN(signing_out);
     T_RUN(signed_out_by_the_provider);
+    T_RUN(servers_without_id_tokens);
+    T_RUN(clients_that_sign);
     T_RUN(how_the_client_shows_itself);
     T_RUN(codes_that_are_refused);
     T_RUN(the_store_is_refused_something_else);
