@@ -357,10 +357,10 @@ bool conn_stop_all(struct reactor *r)
         struct conn *c = r->conns[i];
         if (!conn_is_open(c) || c->doomed || c->awaits)
             continue;
-        bool working = c->opened && (c->held || c->paused || c->out.p || c->wire.p);
+        bool working = c->opened && (c->held || c->paused || c->busy || c->out.p || c->wire.p);
         if (!working || c->lingering)
             conn_abort(c);
-        else if (!c->paused)
+        else if (!c->paused && !c->busy)
             conn_close_soon(c);
     }
     conn_reap(r);
@@ -409,6 +409,11 @@ void conn_release(struct conn *c)
     c->held = false;
     c->active_ms = c->r->mono_ms;
     conn_mark_dirty(c);
+}
+
+void conn_busy(struct conn *c, bool busy)
+{
+    c->busy = busy;
 }
 
 void conn_pause(struct conn *c)

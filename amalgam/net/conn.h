@@ -77,6 +77,8 @@ FN void conn_flush(struct conn *c); /* mark as having output (when written outsi
 FN void conn_hold(struct conn *c);
 FN void conn_release(struct conn *c);
 FN void conn_pause(struct conn *c);
+/* Busy: answers are owed though nothing waits to be sent and more is read (HTTP/2). Not idle; stopping waits. */
+FN void conn_busy(struct conn *c, bool busy);
 FN void conn_resume(struct conn *c); /* offers what waits, also when not paused */
 FN void conn_deadline(struct conn *c, int64_t delay_ms); /* 0: none. Fires `timeout` */
 FN void conn_set_idle(struct conn *c, int64_t idle_ms);

@@ -467,9 +467,13 @@ void h2_end(struct h2_stream *s, const struct http_header *trailers, size_t n)
 static void h2_watch(struct h2 *h)
 {
     int64_t first = INT64_MAX;
-    for (const struct h2_stream *s = h->open; s; s = s->next)
+    bool busy = false;
+    for (const struct h2_stream *s = h->open; s; s = s->next) {
+        busy |= s->state == H2_WHOLE;
         if (s->due_ms > 0)
             first = MIN(first, s->due_ms);
+    }
+    conn_busy(h->c, busy);
     if (first == INT64_MAX)
         timer_cancel(h->r, &h->timer);
     else if (h->timer.at == 0 || h->timer.due_ms > first)

@@ -62,6 +62,7 @@ struct conn {
     bool out_armed : 1; /* EPOLLOUT is in the interest set */
     bool held : 1;
     bool paused : 1;
+    bool busy : 1;      /* answers are owed */
     bool offer : 1;     /* resumed, or new bytes in `in`: offer it */
     bool closing : 1;   /* close after the flush */
     bool lingering : 1; /* our side is shut, waiting for the peer's end */

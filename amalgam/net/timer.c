@@ -87,7 +87,7 @@ static int64_t wheel_due_ms(const struct conn *c)
     int64_t due = c->deadline_ms > 0 ? c->deadline_ms : INT64_MAX;
     /* A parked request or a reply that waits for the disk is not idleness. */
     if (c->idle_ms > 0)
-        due = MIN(due, (c->paused || c->held ? c->r->mono_ms : c->active_ms) + c->idle_ms);
+        due = MIN(due, (c->paused || c->held || c->busy ? c->r->mono_ms : c->active_ms) + c->idle_ms);
     return due;
 }
 

@@ -476,6 +476,27 @@ static void a_stream_may_be_gone_meanwhile(void)
     T_INT(check(g_simple(&plain))->grpc, 0);
 }
 
+static void stopping_waits_for_decisions(void)
+{
+    struct check_opts o = c_opts(true);
+    struct g_source source = {.bytes = g_frame(g_simple(&plain))};
+    told.waits_ms = 200;
+    told.wakes = true;
+    g_open(NULL);
+    __atomic_store_n(&seen.asked, 0, __ATOMIC_RELEASE);
+    struct g_answer *a = g_send("POST", G_CHECK, NULL, NULL, &source);
+    while (!__atomic_load_n(&seen.asked, __ATOMIC_ACQUIRE))
+        usleep(1000);
+    reactor_stop(c.reactor);
+    g_wait(a);
+    T_INT(a->grpc, 0);
+    T(!g_read() && g.closed);
+    g_close();
+    told.waits_ms = 0;
+    c_stop();
+    c_start(&o);
+}
+
 static void many_calls_share_a_connection(void)
 {
     struct g_source sources[30];
@@ -683,6 +704,7 @@ int main(void)
     T_RUN(a_decision_that_waits_is_answered_later);
     T_RUN(a_deadline_ends_the_wait);
     T_RUN(a_stream_may_be_gone_meanwhile);
+    T_RUN(stopping_waits_for_decisions);
     T_RUN(many_calls_share_a_connection);
     T_RUN(calls_that_are_wrong);
     T_RUN(http1_is_told);
