@@ -22,7 +22,7 @@ static bool use(const char *body, const char *a, const char *b)
 
 static struct policy_verdict ask(const char *target, const char *header, const char *token, const char *more)
 {
-    char line[4096];
+    static char line[4096]; /* the verdict points into it */
     const char *headers[] = {line, more, NULL};
     snprintf(line, sizeof line, "%s%s", header, token);
     return p_ask("GET", "h.example", target, headers);
