@@ -411,25 +411,23 @@ static void auth_remove(struct buf *b, struct slice name, bool itself)
     auth_lower(b, 5, name, '.');
 }
 
-/* Is a header of that name there to append to? Envoy drops what is appended to nothing. */
-static bool auth_there(const struct auth_in *x, const struct policy_verdict *v, size_t before, struct slice name)
+/* Policies append to what policies have set, never to what the client sent: the first of a name replaces
+ * that. (Envoy would also drop what is appended to nothing.) */
+static bool auth_appends(const struct policy_verdict *v, size_t at)
 {
-    for (size_t i = 0; i < before; i++)
-        if (slice_eq_ci(v->upstream[i].name, name))
-            return true;
-    for (size_t i = 0; i < x->q.headers_n; i++)
-        if (slice_eq_ci(x->q.headers[i].name, name))
+    for (size_t i = 0; i < at; i++)
+        if (v->upstream[at].op == HEADER_APPEND && slice_eq_ci(v->upstream[i].name, v->upstream[at].name))
             return true;
     return false;
 }
 
-static void auth_upstream(struct buf *b, const struct auth_in *x, const struct policy_verdict *v)
+static void auth_upstream(struct buf *b, const struct policy_verdict *v)
 {
     for (size_t i = 0; i < v->upstream_n; i++) {
         const struct policy_header *h = &v->upstream[i];
         bool set = h->value.n > 0 && auth_fits(h->value);
         if (set)
-            auth_option(b, 2, h->name, h->value, h->op == HEADER_APPEND && auth_there(x, v, i, h->name));
+            auth_option(b, 2, h->name, h->value, auth_appends(v, i));
         auth_remove(b, h->name, !set);
     }
     for (size_t i = 0; i < v->remove_n; i++)
@@ -616,24 +614,23 @@ static void auth_denied(struct buf *b, struct check_thread *t, const struct poli
     pb_end(b, denied);
 }
 
-static void auth_allowed(struct buf *b, struct check_thread *t, const struct auth_in *x,
-                         const struct policy_verdict *v)
+static void auth_allowed(struct buf *b, struct check_thread *t, const struct policy_verdict *v)
 {
     auth_status(b, GRPC_OK, S(""));
     size_t ok = pb_begin(b, 3);
-    auth_upstream(b, x, v);
+    auth_upstream(b, v);
     auth_client(b, 6, v);
     auth_limits(b, 6, t, v);
     pb_end(b, ok);
 }
 
-static void auth_answer(const struct grpc_call *k, const struct auth_in *x, const struct policy_verdict *v)
+static void auth_answer(const struct grpc_call *k, const struct policy_verdict *v)
 {
     size_t mark;
     struct buf *b = grpc_reply(k, &mark);
     answer_count(auth_row(), v->allowed, v->status);
     if (v->allowed)
-        auth_allowed(b, k->g->t, x, v);
+        auth_allowed(b, k->g->t, v);
     else
         auth_denied(b, k->g->t, v);
     auth_metadata_out(b, v);
@@ -668,12 +665,10 @@ static void auth_done(void *user, const struct policy_verdict *v)
     struct h2_stream *s = w->s;
     g->waiting--;
     mem_free(w);
-    if (s) { /* its message is still there */
-        struct grpc_call k = {.g = g, .s = s, .message = slice_from(buf_unread(h2_body(s)), 5)};
-        struct auth_in x;
+    if (s) {
+        const struct grpc_call k = {.g = g, .s = s};
         h2_set_user(s, NULL);
-        auth_read(&x, g, k.message);
-        auth_answer(&k, &x, v);
+        auth_answer(&k, v);
         h2_flush(s);
     }
     grpc_conn_drop(g);
@@ -719,7 +714,7 @@ void grpc_auth_check(const struct grpc_call *k)
     struct grpc_wait *w = auth_wait(t);
     enum rc rc = policy_decide(t->policy, &x.q, &v, auth_done, w);
     if (LIKELY(rc == RC_OK))
-        auth_answer(k, &x, &v);
+        auth_answer(k, &v);
     else if (rc == RC_AGAIN)
         auth_park(k, w);
     else

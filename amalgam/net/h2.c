@@ -566,6 +566,15 @@ static void h2_drained(struct conn *c, void *state)
     conn_resume(c);
 }
 
+/* Idle for too long: a goodbye. */
+static void h2_timeout(struct conn *c, void *state)
+{
+    struct h2 *h = state;
+    (void)c;
+    (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_NO_ERROR);
+    h2_pump(h);
+}
+
 static void h2_close(struct conn *c, void *state)
 {
     struct h2 *h = state;
@@ -582,7 +591,8 @@ static void h2_close(struct conn *c, void *state)
 
 static const struct conn_proto *h2_proto(void)
 {
-    static const struct conn_proto proto = {.name = "h2", .data = h2_data, .drained = h2_drained, .close = h2_close};
+    static const struct conn_proto proto = {.name = "h2", .data = h2_data, .drained = h2_drained, .timeout = h2_timeout,
+                                            .close = h2_close};
     return &proto;
 }
 

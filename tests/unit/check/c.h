@@ -28,6 +28,8 @@ static struct {
     int port;
 } c;
 
+static int64_t c_idle_ms = 60000; /* of the next c_start */
+
 static void *c_run(void *arg)
 {
     reactor_run(arg);
@@ -47,7 +49,7 @@ static inline UNUSED void c_start(const struct check_opts *o)
 {
     struct policy_ctx_opts po = {.box = p.box, .store = p.store, .scheme = &p.scheme};
     struct listener_opts lo = {.proto = check_proto(), .conn_max = 100, .in_bytes_max = (2 << 20),
-                               .out_bytes_max = 64 << 20, .idle_ms = 60000};
+                               .out_bytes_max = 64 << 20, .idle_ms = c_idle_ms};
     struct err e = {0};
     MUST(net_addr_parse(S("127.0.0.1:0"), &lo.addr, &e) == RC_OK);
     MUST(reactor_open(0, &c.reactor, &e) == RC_OK);

@@ -351,9 +351,11 @@ static void expect_much(const struct g_answer *a)
     T_TEXT(g_option(ok, 2, "x-bytes", &append), "caf\xe9");
     T(g_option(ok, 2, "x-broken", NULL).p == NULL && g_lists(ok, 5, "x-broken"));
     T_TEXT(g_option(ok, 2, "two", &append), "z");
-    T_INT(append, 1); /* the client sent one */
+    T_INT(append, 0); /* what the client sent must not survive */
     T_TEXT(g_option(ok, 2, "x-new", &append), "1");
-    T_INT(append, 0); /* nobody did: appending to nothing would be dropped */
+    T_INT(append, 0); /* appended to nothing it would be dropped */
+    T_INT(g_num(g_text(ok, "2#4"), "2.1"), 1);
+    T_TEXT(g_text(ok, "2#4.1.2"), "2");
     T(g_lists(ok, 5, "x-team") && g_lists(ok, 5, "x_team") && g_lists(ok, 5, "x.team"));
     T(g_lists(ok, 5, "x_user_id") && !g_lists(ok, 5, "x-user-id"));
     T_TEXT(g_option(ok, 6, "set-cookie", &append), "a=1");

@@ -256,6 +256,21 @@ static void requests_that_do_not_end(void)
     close(fd);
 }
 
+static void an_idle_connection_ends_with_a_goodbye(void)
+{
+    struct check_opts o = c_opts(true);
+    c_stop();
+    c_idle_ms = 200;
+    c_start(&o);
+    start();
+    run();
+    ends(NGHTTP2_NO_ERROR);
+    c_stop();
+    c_idle_ms = 60000;
+    o.head_ms = 400;
+    c_start(&o);
+}
+
 static void zero_window_stall(void)
 {
     static const uint32_t settings[] = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0, 0};
@@ -446,6 +461,7 @@ int main(void)
     T_RUN(hpack_bomb);
     T_RUN(a_preface_that_drips);
     T_RUN(requests_that_do_not_end);
+    T_RUN(an_idle_connection_ends_with_a_goodbye);
     T_RUN(zero_window_stall);
     T_RUN(too_many_streams);
     T_RUN(large_heads);
