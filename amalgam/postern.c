@@ -130,6 +130,7 @@
 #include "policy/lua_lib.c"
 #include "policy/lua_text.c"
 #include "policy/lua_req.c"
+#include "policy/lua_http.c"
 #include "policy/step_lua.c"
 #include "policy/step_oauth2.c"
 #include "policy/step_oidc.c"

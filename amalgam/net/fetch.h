@@ -57,7 +57,7 @@ struct fetch_url {
     struct slice path;
 };
 FN enum rc fetch_url_parse(struct arena *a, struct slice url, struct fetch_url *out,
-                           struct err *e) MUST_CHECK UNUSED;
+                           struct err *e) MUST_CHECK;
 
 /* How to talk TLS; every field may be "". PEM texts. Without it: the fetcher's trust, no client
  * certificate, the URL's host. There is no way to switch the check of the certificate off. */
@@ -91,7 +91,7 @@ struct fetch_reply {
 };
 typedef void fetch_done_fn(void *user, const struct fetch_reply *r);
 FN struct fetch *fetch_start(struct fetcher *f, const struct fetch_req *q, fetch_done_fn *done,
-                             void *user) UNUSED; /* never NULL */
+                             void *user); /* never NULL */
 FN void fetch_cancel(struct fetch *x);           /* done is not called; not from inside done for the same one */
 /* First header with that name, "" when there is none. */
 FN struct slice fetch_header(const struct fetch_reply *r, struct slice name) UNUSED;

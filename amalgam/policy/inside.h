@@ -103,6 +103,8 @@ struct lua_step {
     int index;               /* place in set->lua and in the context's table of script ids */
     struct slice space;      /* "lua:<policy>:" before the keys that it keeps in the store */
     struct json *config;
+    const struct lua_allow *allow; /* servers that it may ask by postern.http; lua_http.c */
+    size_t allow_n;
 };
 
 /* ---- rate limits ---- */
@@ -465,6 +467,7 @@ struct decision {
      * d->arena (it is there already when the step waits again) and starts the work. */
     void (*begin)(struct decision *d);
     const void *wait_for; /* for begin: what the step waits for, in the set */
+    void *hand; /* from run to begin, when d->wait is not there yet: in memory of the batch */
     void *wait; /* the step's own, until it says something else than STEP_WAIT; NULL at first */
 };
 FN bool decide_chain(struct decision *d); /* from d->item on; false: it waits */
@@ -594,7 +597,14 @@ FN void lua_metrics_join(void);
 struct lua_call { /* what script_user gives to host functions */
     struct decision *d;
     const struct lua_step *step;
+    struct lua_replay *replay; /* NULL: the step may not call out, so its script runs once */
 };
+/* lua_http.c: scripts that wait. */
+FN struct lua_replay *lua_replay_start(struct decision *d, struct script_call *c);
+FN bool lua_replay_waits(const struct lua_replay *r);
+FN void lua_replay_begin(struct decision *d);
+FN bool lua_allow_compile(struct load *l, const struct field_in *in, const struct yaml *y,
+                          const struct field_strs *list, struct lua_step *out);
 FN void policy_metrics_join(void); /* once, by the first policy_box_open */
 
 #endif

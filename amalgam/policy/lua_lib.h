@@ -3,7 +3,7 @@
  * per row.
  *
  * lua_lib.c has the table of rows, JSON and tokens; lua_text.c what works on text alone; lua_req.c what
- * concerns the request at hand. A function gets the policy_ctx as ctx and is called by Lua only. No
+ * concerns the request at hand; lua_http.c what asks other servers. A function gets the policy_ctx as ctx and is called by Lua only. No
  * other file includes this but they.
  */
 #ifndef POLICY_LUA_LIB_H
@@ -50,5 +50,9 @@ FN lua_lib_fn lua_text_b64_encode, lua_text_b64_decode, lua_text_b64url_encode, 
 FN lua_lib_fn lua_req_now, lua_req_log, lua_req_metric_add, lua_req_store_get, lua_req_store_set,
     lua_req_store_del, lua_req_store_incr, lua_req_store_expire, lua_req_store_ttl, lua_req_limit,
     lua_req_limit_peek;
+/* lua_http.c: the same, said again when a script that waited is run again */
+FN lua_lib_fn lua_once_now, lua_once_log, lua_once_metric_add, lua_once_store_get, lua_once_store_set,
+    lua_once_store_del, lua_once_store_incr, lua_once_store_expire, lua_once_store_ttl, lua_once_limit,
+    lua_once_limit_peek, lua_http_get, lua_http_post, lua_http_request;
 
 #endif

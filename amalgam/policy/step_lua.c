@@ -25,13 +25,23 @@ struct step_lua_doc {
     struct slice script, text;
     const struct yaml *inline_node, *config;
     struct field_strs headers;
+    struct step_lua_http *http;
+};
+struct step_lua_http {
+    struct field_strs allow;
 };
 /* clang-format off */
+static const struct field_row step_lua_http_rows[] = {
+    {"allow", FIELD_STRS, offsetof(struct step_lua_http, allow), FIELD_REQUIRED, 0, 0, NULL, NULL, "servers: host, host:port, *.domain, http://host, https://host:port, unix:/path"},
+};
+static const struct field_table step_lua_http_table = {sizeof(struct step_lua_http), step_lua_http_rows,
+                                                       ARRAY_LEN(step_lua_http_rows)};
 static const struct field_row step_lua_rows[] = {
     {"script", FIELD_STR, offsetof(struct step_lua_doc, script), 0, 0, 0, NULL, NULL, "name of a file in the Lua directory or of a policy in the binary"},
     {"inline", FIELD_NODE, offsetof(struct step_lua_doc, inline_node), 0, 0, 0, NULL, NULL, "the script itself"},
     {"config", FIELD_NODE, offsetof(struct step_lua_doc, config), 0, 0, 0, NULL, NULL, "anything; second argument of the function"},
     {"headers", FIELD_STRS, offsetof(struct step_lua_doc, headers), 0, 0, 0, NULL, NULL, "headers that the script may set: removed when it does not"},
+    {"http", FIELD_OBJ, offsetof(struct step_lua_doc, http), 0, 0, 0, &step_lua_http_table, NULL, "what the script may reach by postern.http; absent: nothing"},
 };
 /* clang-format on */
 static const struct field_table step_lua_table = {sizeof(struct step_lua_doc), step_lua_rows,
@@ -207,7 +217,8 @@ bool step_lua_compile(struct load *l, const struct field_in *in, void *doc, cons
     }
     s->config = step_lua_config(l, in, d->config);
     if (!s->config || !step_lua_identity(l, in, y, d, out) ||
-        !step_lua_check(l, in, at, s, d->inline_node != NULL))
+        !step_lua_check(l, in, at, s, d->inline_node != NULL) ||
+        (d->http && !lua_allow_compile(l, in, y, &d->http->allow, s)))
         return false;
     s->index = (int)l->lua.n;
     vec_push(&l->lua, s);
@@ -642,7 +653,7 @@ static enum step_said step_lua_failed(struct decision *d, const struct step *s, 
 enum step_said step_lua_run(struct decision *d, const struct step *s)
 {
     const struct lua_step *ls = s->data;
-    struct lua_call user = {d, ls};
+    struct lua_call user = {d, ls, NULL};
     struct err e = {0};
     struct script_call *c;
     enum step_said said;
@@ -650,6 +661,8 @@ enum step_said step_lua_run(struct decision *d, const struct step *s)
     if (!step_lua_ready(d, ls, &e))
         return step_lua_failed(d, s, &e);
     c = script_begin(d->rt->script, d->rt->script_ids[ls->index], &user);
+    if (ls->allow_n)
+        user.replay = lua_replay_start(d, c);
     script_push_lazy(c, &step_lua_lazy_request);
     if (ls->config->kind == JSON_OBJ)
         script_push_lazy(c, &step_lua_lazy_config);
@@ -660,6 +673,9 @@ enum step_said step_lua_run(struct decision *d, const struct step *s)
         if (said == STEP_TROUBLE)
             (void)err_set(&e, RC_BADINPUT, "the answer is not nil, a boolean, \"allow\" or a table "
                           "with headers that can be sent");
+    } else if (e.rc == RC_AGAIN && lua_replay_waits(user.replay)) {
+        d->begin = lua_replay_begin;
+        said = STEP_WAIT;
     } else {
         said = STEP_TROUBLE;
     }

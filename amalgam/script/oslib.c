@@ -62,10 +62,16 @@ static int oslib_field(lua_State *L, size_t row)
     return (int)n - oslib_fields[row].bias;
 }
 
+static lua_Integer oslib_now(lua_State *L)
+{
+    const struct script *s = sandbox_of(L);
+    return (s->fixed_ms ? s->fixed_ms : clock_wall_ms()) / 1000;
+}
+
 static int oslib_time(lua_State *L)
 {
     if (lua_isnoneornil(L, 1)) {
-        lua_pushinteger(L, clock_wall_ms() / 1000);
+        lua_pushinteger(L, oslib_now(L));
         return 1;
     }
     struct tm t = {0};
@@ -105,7 +111,7 @@ static int oslib_date(lua_State *L)
 {
     size_t n;
     const char *f = luaL_optlstring(L, 1, "%c", &n), *end = f + n;
-    lua_Integer at = luaL_optinteger(L, 2, clock_wall_ms() / 1000);
+    lua_Integer at = luaL_optinteger(L, 2, oslib_now(L));
     struct tm t;
     bool utc = *f == '!';
     f += utc;
@@ -130,11 +136,12 @@ static int oslib_date(lua_State *L)
     return 1;
 }
 
-/* Processor time of this thread, in seconds. */
+/* Processor time of this thread, in seconds; 0 where time stands still (script_fix). */
 static int oslib_clock(lua_State *L)
 {
     struct timespec t = {0};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    if (!sandbox_of(L)->fixed_ms)
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     lua_pushnumber(L, (double)t.tv_sec + (double)t.tv_nsec / 1e9);
     return 1;
 }

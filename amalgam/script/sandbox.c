@@ -249,6 +249,16 @@ static void sandbox_base(lua_State *L, int globals)
     lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
 }
 
+static const char sandbox_seed_key;
+
+void sandbox_reseed(lua_State *L, uint64_t seed)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &sandbox_seed_key);
+    lua_pushinteger(L, (lua_Integer)seed);
+    lua_pushinteger(L, 0);
+    MUST(lua_pcall(L, 2, 0, 0) == LUA_OK); /* numbers only: it needs no memory */
+}
+
 /* math without randomseed; the state's generator starts from the kernel's random bytes. */
 static void sandbox_math(lua_State *L)
 {
@@ -257,6 +267,8 @@ static void sandbox_math(lua_State *L)
     lua_pushinteger(L, (lua_Integer)rand_u64());
     lua_pushinteger(L, (lua_Integer)rand_u64());
     lua_call(L, 2, 0);
+    lua_getfield(L, -1, "randomseed");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &sandbox_seed_key);
     lua_pushnil(L);
     lua_setfield(L, -2, "randomseed");
 }

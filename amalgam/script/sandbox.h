@@ -22,7 +22,7 @@
 #include <lualib.h>
 
 enum { BUDGET_STEP = 250 };
-enum budget_trip { TRIP_NONE, TRIP_STEPS, TRIP_MEMORY, TRIP_TIME };
+enum budget_trip { TRIP_NONE, TRIP_STEPS, TRIP_MEMORY, TRIP_TIME, TRIP_WAIT };
 
 struct script_call {
     struct script *s;
@@ -54,6 +54,7 @@ struct script {
     int step;            /* instructions until the next hook */
     int depth;           /* C functions of ours that are calling back into Lua */
     enum budget_trip trip;
+    int64_t fixed_ms; /* of the wall clock; 0: it runs */
     char trip_place[80];               /* "name:line" */
     int64_t hook_mono_ns, slow_cpu_ns; /* see budget_time */
 };
@@ -98,6 +99,8 @@ FN void budget_leave(lua_State *L, int before);
 
 /* sandbox.c: opens the libraries, leaves nothing on the stack. In protected mode. */
 FN int sandbox_open(lua_State *L);
+/* math.random starts anew. */
+FN void sandbox_reseed(lua_State *L, uint64_t seed);
 /* Pushes a new environment for a chunk. */
 FN void sandbox_env(lua_State *L);
 /* Pops a table, pushes a read-only face of it. */

@@ -111,6 +111,8 @@ static enum rc script_tripped(const struct script *s, const char *name, struct e
 {
     const char *at = s->trip_place[0] ? s->trip_place : name;
     switch (s->trip) {
+    case TRIP_WAIT:
+        return err_set(e, RC_AGAIN, "%s: waits", at);
     case TRIP_MEMORY:
         return err_set(e, RC_TOOBIG, "%s: memory budget of %zu bytes is used up", at,
                        s->budget.memory_bytes);
@@ -300,6 +302,7 @@ struct script_call *script_begin(struct script *s, int id, void *user)
     s->busy = true;
     s->call_id = id;
     s->call.user = user;
+    s->fixed_ms = 0;
     budget_clear(s);
     lua_pushcfunction(L, script_message);
     if (c->fresh) {
@@ -339,6 +342,18 @@ void script_end(struct script_call *c)
     /* The rubbish of a large call is not the next call's to pay for. */
     if (UNLIKELY(s->heap.used_bytes > 2 * s->loaded_bytes + SCRIPT_IDLE_BYTES))
         lua_gc(s->L, LUA_GCCOLLECT);
+}
+
+void script_wait(struct script_call *c)
+{
+    budget_trip(c->s, TRIP_WAIT);
+}
+
+void script_fix(struct script_call *c, int64_t wall_ms, uint64_t seed)
+{
+    MUST(lua_checkstack(c->s->L, LUA_MINSTACK));
+    c->s->fixed_ms = wall_ms;
+    sandbox_reseed(c->s->L, seed);
 }
 
 void *script_user(struct script_call *c)

@@ -12,7 +12,7 @@
  *
  * Host functions are rows written against struct script_call, so that no other room needs lua.h.
  * Errors: RC_BADINPUT for syntax (place "name:line"), RC_TOOBIG for a budget, RC_BUG for a runtime
- * error; text carries name and line. Threads: a state belongs to one thread.
+ * error, RC_AGAIN after script_wait; text carries name and line. Threads: a state belongs to one thread.
  */
 #ifndef SCRIPT_SCRIPT_H
 #define SCRIPT_SCRIPT_H
@@ -52,6 +52,12 @@ FN void script_unload(struct script *s, int id) UNUSED;
 FN struct script_call *script_begin(struct script *s, int id, void *user);
 FN enum rc script_run(struct script_call *c, int args, int results, struct err *e) MUST_CHECK;
 FN void script_end(struct script_call *c);
+/* From a host function that has to wait for something: the call ends here, nothing in the script can
+ * catch it, and script_run says RC_AGAIN. The caller makes the call again when the thing is there. */
+FN void script_wait(struct script_call *c);
+/* Before script_run: os.time and os.date stand at wall_ms, os.clock at 0, math.random starts from seed: a
+ * call that is made again sees the same. */
+FN void script_fix(struct script_call *c, int64_t wall_ms, uint64_t seed);
 /* What script_begin was given, also inside host functions. */
 FN void *script_user(struct script_call *c);
 

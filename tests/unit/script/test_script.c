@@ -437,8 +437,85 @@ static void deep_calls_fit_a_thread(void)
     T_INT(wrong, 0);
 }
 
+static int wait_here(struct script_call *c, void *ctx)
+{
+    (void)ctx;
+    script_wait(c);
+    return 0;
+}
+
+static int pass_by(struct script_call *c, void *ctx)
+{
+    (void)ctx;
+    script_int(c, 7);
+    return 1;
+}
+
+/* Whatever the script tries, the call ends with RC_AGAIN; the next one is served. */
+static void waiting_cannot_be_caught(void)
+{
+    static const struct script_fn rows[] = {{"wait", "", wait_here}, {"pass", "", pass_by}};
+    static const char *const bodies[] = {
+        "h.wait()", "pcall(h.wait)", "pcall(h.wait) return 1", "xpcall(h.wait, function() return 1 end)",
+        "while true do pcall(h.wait) end", "local t = setmetatable({}, {__index = h.wait}) return t.x",
+        "table.sort({3, 2, 1}, function() h.wait() return true end)",
+        "string.gsub('abc', '.', function() h.wait() end)",
+        "pcall(function() pcall(h.wait) end) error('x')"};
+    struct script *s = script_open(NULL);
+    script_lib(s, "h", rows, ARRAY_LEN(rows), NULL);
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        char text[300];
+        int id = -1;
+        struct err e = {0};
+        T_ROW("%s", bodies[i]);
+        snprintf(text, sizeof text, "return function() %s end", bodies[i]);
+        T_INT(script_load(s, "w", slice_str(text), &id, &e), RC_OK);
+        for (int round = 0; round < 2; round++) {
+            struct script_call *c = script_begin(s, id, NULL);
+            T_INT(script_run(c, 0, 1, &e), RC_AGAIN);
+            script_end(c);
+        }
+        script_unload(s, id);
+        T_INT(script_load(s, "p", S("return function() return h.pass() end"), &id, &e), RC_OK);
+        struct script_call *c = script_begin(s, id, NULL);
+        T_INT(script_run(c, 0, 1, &e), RC_OK);
+        T_INT(script_to_int(c, -1, 0), 7);
+        script_end(c);
+        script_unload(s, id);
+    }
+    script_close(s);
+}
+
+static void time_and_chance_can_be_fixed(void)
+{
+    struct script *s = script_open(NULL);
+    struct err e = {0};
+    int id = -1;
+    char first[200] = "";
+    T_INT(script_load(s, "f", S("return function() return table.concat({os.time(), os.date('!%Y'), os.clock(), "
+                                "math.random(1 << 60), math.random(1 << 60)}, ' ') end"), &id, &e), RC_OK);
+    for (int i = 0; i < 4; i++) {
+        struct script_call *c = script_begin(s, id, NULL);
+        if (i < 3)
+            script_fix(c, 1794000000000, i < 2 ? 42 : 43);
+        T_INT(script_run(c, 0, 1, &e), RC_OK);
+        struct slice got = script_to_str(c, -1);
+        if (i < 3)
+            T(slice_starts(got, S("1794000000 2026 0.0 ")));
+        else
+            T(!slice_starts(got, S("1794000000 ")));
+        if (i == 0)
+            snprintf(first, sizeof first, "%.*s", SFMT(got));
+        T(slice_eq(got, slice_str(first)) == (i < 2));
+        script_end(c);
+    }
+    script_close(s);
+}
+
 int main(void)
 {
+    T_RUN(waiting_cannot_be_caught);
+    T_RUN(time_and_chance_can_be_fixed);
     T_RUN(values_go_in_and_out);
     T_RUN(fields_are_iterated);
     T_RUN(results_run_no_metamethods);
