@@ -27,8 +27,8 @@ end
 
 local function deny(txn, answer)
     local reply = txn:reply({status = answer.status, reason = answer.reason})
-    for _, name in ipairs({"www-authenticate", "location", "retry-after", "ratelimit", "content-type",
-                           "x-postern-decision", "x-postern-reason"}) do
+    for _, name in ipairs({"www-authenticate", "location", "set-cookie", "cache-control", "retry-after", "ratelimit",
+                           "content-type", "x-postern-decision", "x-postern-reason"}) do
         for _, value in pairs(answer.headers[name] or {}) do reply:add_header(name, value) end
     end
     reply:set_body(answer.body or "")
