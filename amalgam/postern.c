@@ -48,6 +48,7 @@
 #include "wire/jwt_sign.c"
 #include "wire/bcrypt.c"
 #include "wire/passwd.c"
+#include "wire/ldap.c"
 #include "wire/protobuf.c"
 
 /* net: sockets, time, TLS, threads for what blocks */
@@ -119,6 +120,8 @@
 #include "policy/verify.c"
 #include "policy/step_basic.c"
 #include "policy/step_hmac.c"
+#include "policy/ldap_link.c"
+#include "policy/step_ldap.c"
 #include "policy/jwks.c"
 #include "policy/token.c"
 #include "policy/token_conf.c"

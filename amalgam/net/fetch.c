@@ -837,3 +837,17 @@ void fetch_count(const struct fetcher *f, struct fetch_counts *out)
     while (map_next(&f->hosts, &it, &key, &value))
         out->waiting += ((const struct fetch_host *)value)->queue_n;
 }
+
+/* ---- for others ---- */
+
+enum rc fetcher_find(struct fetcher *f, struct slice name, struct fetch_ask *ask,
+                     struct ip out[FETCH_ADDRS_MAX], size_t *n, const char **why)
+{
+    *why = "Postern is stopping";
+    return f->closing ? RC_BUSY : fetch_names_find(f->names, name, ask, out, n, why);
+}
+
+struct tls_client *fetcher_trust(const struct fetcher *f)
+{
+    return f->o.trust;
+}

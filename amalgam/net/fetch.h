@@ -96,6 +96,17 @@ FN void fetch_cancel(struct fetch *x);           /* done is not called; not from
 /* First header with that name, "" when there is none. */
 FN struct slice fetch_header(const struct fetch_reply *r, struct slice name) UNUSED;
 
+/* For protocols other than HTTP: names as fetches find them, and whom they trust. */
+enum { FETCH_ADDRS_MAX = 8 };
+struct fetch_ask { /* in the struct of who waits */
+    void (*got)(struct fetch_ask *ask, enum rc rc, const char *why, const struct ip *ips, size_t n);
+    struct fetch_ask *next, **link; /* link NULL: not waiting */
+};
+/* RC_OK: known, *n addresses in out. RC_AGAIN: got is called later, unless the fetcher is closed. Else *why. */
+FN enum rc fetcher_find(struct fetcher *f, struct slice name, struct fetch_ask *ask,
+                        struct ip out[FETCH_ADDRS_MAX], size_t *n, const char **why) MUST_CHECK;
+FN struct tls_client *fetcher_trust(const struct fetcher *f); /* NULL: nobody */
+
 struct fetch_counts { /* of one fetcher, now */
     size_t fetches, conns, idle, waiting, hosts;
 };

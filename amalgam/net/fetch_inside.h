@@ -28,7 +28,6 @@ enum {
     FETCH_REQUEST_BYTES = 16 << 20, /* head and body of a request */
     FETCH_TARGET_BYTES = 16 * 1024,
     FETCH_INTERIM_MAX = 8, /* answers 1xx before the real one */
-    FETCH_ADDRS_MAX = 8,
     FETCH_NAME_BYTES = 254
 };
 
@@ -64,10 +63,6 @@ FN enum rc fetch_reader_end(struct fetch_reader *r, bool clean, const char **why
 /* ---- names (fetch_dns.c) ---- */
 
 struct fetch_names;
-struct fetch_ask { /* in the struct of who waits */
-    void (*got)(struct fetch_ask *ask, enum rc rc, const char *why, const struct ip *ips, size_t n);
-    struct fetch_ask *next, **link; /* link NULL: not waiting */
-};
 FN struct fetch_names *fetch_names_open(const struct fetcher_opts *o);
 FN void fetch_names_close(struct fetch_names *d);
 /* RC_OK: known, *n addresses in out. RC_AGAIN: got is called later. Else *why. */

@@ -5,6 +5,7 @@
  * of the batch before is given back; a verdict lives until then. One thread per context.
  * Tested by tests/unit/policy/test_decide.c.
  */
+#include "policy/ldap_link.h"
 #include "policy/token.h"
 
 enum { CTX_ARENA_FIRST = 64 << 10, CTX_ARENA_MAX = 1 << 30 };
@@ -60,6 +61,7 @@ struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o)
 void policy_ctx_close(struct policy_ctx *c)
 {
     verify_close(c);
+    ldap_close(c);
     park_end_all(c);
     while (c->rt)
         ctx_drop(&c->rt);

@@ -406,6 +406,7 @@ struct policy_ctx {
     struct oidc_cache *oidc;   /* what identity providers say, made when needed */
     struct explain *explain;   /* NULL: nothing is kept */
     struct verify *verify;     /* passwords, made when needed */
+    struct ldap *ldap;         /* connections to directories, made when needed */
     struct parked *parked;
     size_t parked_n;
     int64_t shadow_log_ms, trouble_log_ms;
@@ -524,6 +525,10 @@ FN const struct field_table *step_hmac_fields(void);
 FN bool step_hmac_compile(struct load *l, const struct field_in *in, void *doc,
                           const struct yaml *y, struct step *out);
 FN enum step_said step_hmac_run(struct decision *d, const struct step *s);
+FN const struct field_table *step_ldap_fields(void);
+FN bool step_ldap_compile(struct load *l, const struct field_in *in, void *doc,
+                          const struct yaml *y, struct step *out);
+FN enum step_said step_ldap_run(struct decision *d, const struct step *s);
 
 /* verify.c: passwords. WAIT: the step's begin calls verify_begin with the same two; run then asks again. */
 enum verify_said { VERIFY_RIGHT, VERIFY_WRONG, VERIFY_WAIT, VERIFY_BUSY };

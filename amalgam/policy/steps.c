@@ -19,7 +19,8 @@ static const struct step_row steps_rows[] = {
     {"oauth2", step_oauth2_fields, step_oauth2_compile, NULL, "OpenID Connect, OAuth 2.0, access tokens: one of its kinds"},
     {"jwt", step_jwt_fields, step_jwt_compile, step_jwt_run, "a token that was verified before"},
     LATER("oauth", "not served: use apiKeyAuth or luaAuth"),
-    LATER("ldap", "not served yet"),
+    {"ldap", step_ldap_fields, step_ldap_compile, step_ldap_run,
+     "user name and password, checked by a directory, and its groups"},
     LATER("opaAuth", "not served, Postern runs no Rego: say the same by luaAuth (docs/lua.md; claim_suffix is the "
           "workshop's rule), or let an OPA beside Postern run it by opaServerAuth"),
     {"opaServerAuth", step_opa_fields, step_opa_compile, step_opa_run, "a rule of an Open Policy Agent beside Postern"},

@@ -39,6 +39,7 @@ redis-server redis-server
 redis-tools redis-cli
 tcl tclsh
 chromium chromium
+slapd slapd
 wrk wrk
 nghttp2-client h2load
 nghttp2-client h2load
