@@ -170,6 +170,7 @@ struct oidc_flow { /* d->wait */
     struct slice answer; /* its body, copied */
     bool waited;         /* for the provider: not again */
     int64_t poll_until_ms;
+    int64_t asked_ms;    /* for keys with an unknown kid, first; monotonic */
     struct oidc_login login;
     struct oidc_session session; /* read, or made of new tokens */
     struct slice hash;           /* name of the session's entry in the store */

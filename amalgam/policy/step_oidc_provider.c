@@ -28,7 +28,7 @@ struct oidc_doc {
     struct arena arena;       /* of `found` */
     struct oidc_endpoints found;
     struct jwks *keys;
-    int64_t read_ms, tried_ms, used_ms; /* monotonic; 0: never */
+    int64_t read_ms, tried_ms, used_ms, began_ms; /* monotonic; 0: never */
     int failures;
     struct fetch *fetch; /* under way */
     struct oidc_flow *waiters;
@@ -246,7 +246,7 @@ static void oidc_provider_fetch(struct oidc_doc *x)
     if (x->fetch || !x->c->opts.fetcher)
         return;
     arena_init(&scratch, 1024, 1 << 20);
-    x->tried_ms = clock_mono_ms();
+    x->tried_ms = x->began_ms = clock_mono_ms();
     if (fetch_url_parse(&scratch, x->url, &q.url, NULL) == RC_OK)
         x->fetch = fetch_start(x->c->opts.fetcher, &q, oidc_provider_done, x);
     arena_free(&scratch);
@@ -313,12 +313,17 @@ enum oidc_got oidc_provider_keys(struct decision *d, struct slice url, const str
 {
     struct oidc_doc *x = oidc_provider_doc(d->c, url, S(""), true);
     bool lately = x->tried_ms > 0 && clock_mono_ms() - x->tried_ms < OIDC_PROVIDER_KID_MS;
+    struct oidc_flow *f = d->wait; /* tokens are looked at after a wait only */
+    bool early = f && f->asked_ms && x->began_ms < f->asked_ms; /* the answer may be older than the token */
 
     *out = x->keys;
     if (!x->have)
         return d->c->opts.fetcher && !oidc_provider_resting(x) ? OIDC_GOT_WAIT : OIDC_GOT_NONE;
-    if (!jwks_has(x->keys, t) && (x->fetch || !lately))
+    if (!jwks_has(x->keys, t) && (x->fetch || !lately || early)) {
+        if (f && !f->asked_ms)
+            f->asked_ms = clock_mono_ms();
         return OIDC_GOT_WAIT;
+    }
     oidc_provider_renew(x, OIDC_PROVIDER_KEYS_MS);
     return OIDC_GOT;
 }

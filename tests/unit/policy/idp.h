@@ -49,7 +49,7 @@ static struct {
     int hold_ms;          /* before each answer of the token endpoint */
     int64_t now_s, lives_s;
     char issuer[100];     /* in the description, or "": its own */
-    char claims[400];     /* instead of what stands in the id token, or more of it */
+    char claims[9000];     /* instead of what stands in the id token, or more of it */
     char nonce[100], aud[100], sub[100], token_iss[100];
     size_t discoveries, keys_asked, tokens, refreshes, revocations;
     char last_form[8192], last_auth[512];

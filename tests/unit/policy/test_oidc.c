@@ -480,12 +480,20 @@ static void sessions_in_cookies(void)
     p.now_ms += 299 * 1000; /* within the two seconds before the end: refreshed, and written back */
     pthread_mutex_lock(&idp.lock);
     idp.now_s = p.now_ms / 1000;
-    memset(big, 'g', 6000);
+    memset(big, 'g', 6000); /* too much for one cookie from now on */
+    snprintf(idp.claims, sizeof idp.claims, ",\"email\":\"user1@example.com\",\"groups\":[\"%.6000s\"]", big);
     pthread_mutex_unlock(&idp.lock);
     g = visit("/get");
-    T(g->allowed && g->cookies_n > 0);
+    T(g->allowed && g->cookies_n > 2);
+    T(jar.n == g->cookies_n && has(jar.name[1], "__Host-web_session_1"));
     T_INT(idp.refreshes, 1);
-    T(visit("/get")->allowed);
+    T(visit("/get")->allowed && !has(last.upstream, "cookie:"));
+    kept = jar; /* a piece of it, twice, or none of one */
+    kept.n--;
+    T_INT(wait_for(send_to(0, "/get", &kept))->status, 302);
+    kept = jar;
+    strcpy(kept.value[2], kept.value[1]);
+    T_INT(wait_for(send_to(0, "/get", &kept))->status, 302);
     T_INT(idp.refreshes, 1);
     kept = jar;
     T_INT(visit("/logout")->status, 302);
