@@ -3,6 +3,7 @@ endpoint over HTTP on loopback, switched off and on, counted."""
 import base64
 import http.server
 import json
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -61,7 +62,7 @@ class Key:
 class Issuer:
     """/keys is the JWK Set, /moved leads to it, /introspect answers from self.opaque."""
 
-    def __init__(self, *keys):
+    def __init__(self, *keys, tls=False):
         self.keys, self.opaque, self.asked, self.on, self.slow = list(keys), {}, [], True, 0
         self.port = box.free_port()
         outer = self
@@ -97,8 +98,15 @@ class Issuer:
             daemon_threads = True
             request_queue_size = 128
 
-        self.server = Server(("127.0.0.1", self.port), Handler)
+        self.server, self.tls, self.ca = Server(("127.0.0.1", self.port), Handler), tls, None
+        if tls:
+            self.ca, key = (Path(tempfile.mkdtemp(dir=box.TMP, prefix="c")) / n for n in ("ca.pem", "key.pem"))
+            openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", self.ca,
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.ca, key)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def url(self, path):
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"https://localhost:{self.port}{path}" if self.tls else f"http://127.0.0.1:{self.port}{path}"

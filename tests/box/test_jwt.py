@@ -3,6 +3,7 @@ down at start and later, introspection, JWTPolicy; attacks on tokens through eve
 import hashlib
 import hmac
 import json
+import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -44,8 +45,8 @@ def folder(text):
     return d
 
 
-def server(text):
-    return Postern("--threads", "1", policies=folder(text), store="memory")
+def server(text, env=None):
+    return Postern("--threads", "1", policies=folder(text), store="memory", env=env)
 
 
 FORWARD = {"X-Forwarded-Method": "GET", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "api.example.com",
@@ -162,6 +163,18 @@ def down_at_start():
     box.stop(p.process)
 
 
+def over_tls():
+    one = Key("one")
+    issuer = Issuer(one, tls=True)
+    text = STEP.format(how=REMOTE.format(url=issuer.url("/keys")))
+    p = server(text)
+    equal("https: an issuer that nobody vouches for", (forward(p, one.token()).status, issuer.asked), (403, []))
+    box.stop(p.process)
+    p = server(text, dict(os.environ, POSTERN_OUTBOUND_CA_FILE=str(issuer.ca)))
+    equal("https: with outbound.ca_file", forward(p, one.token()).status, 200)
+    box.stop(p.process)
+
+
 def jwt_policy():
     one = Key("one")
     issuer = Issuer(one)
@@ -199,6 +212,7 @@ if __name__ == "__main__":
         box.finish()
     one_fetch_and_rotation()
     down_at_start()
+    over_tls()
     jwt_policy()
     introspection()
     box.finish()
