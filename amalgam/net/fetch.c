@@ -10,6 +10,7 @@
  * Threads: the reactor's. Tested by tests/unit/net/test_fetch.c (under TSan too), test_fetch_tls.c.
  */
 #include "net/fetch_inside.h"
+#include "net/h2_call.h"
 
 #include "base/lock.h"
 #include "base/metric.h"
@@ -81,6 +82,7 @@ struct fetcher {
     struct fetch *all, *failed;
     struct fetch **failed_end;
     struct net_timer tick; /* tells the failed */
+    struct h2_call *calls;
     size_t fetches_n, failed_n, conns_n, idle_n;
     bool closing;
 };
@@ -807,12 +809,23 @@ struct fetcher *fetcher_open(const struct fetcher_opts *o)
     return f;
 }
 
+struct h2_call **fetcher_calls(struct fetcher *f)
+{
+    return &f->calls;
+}
+
+struct reactor *fetcher_reactor(const struct fetcher *f)
+{
+    return f->o.reactor;
+}
+
 void fetcher_close(struct fetcher *f)
 {
     if (!f)
         return;
     reactor_settle(f->o.reactor); /* what the pools finished may still start some, in vain */
     f->closing = true;
+    h2_calls_drop(&f->calls);
     while (f->all)
         fetch_cancel(f->all);
     while (f->failed)

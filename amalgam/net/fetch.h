@@ -28,6 +28,7 @@
 
 struct fetcher;
 struct fetch;
+struct h2_call;
 struct tls_client;
 
 struct fetcher_opts {
@@ -46,6 +47,8 @@ FN struct fetcher *fetcher_open(const struct fetcher_opts *o);
 /* The reactor runs no more and is still open, pools that post to it are closed. done is not called for what
  * is under way; pointers to such fetches are dead. */
 FN void fetcher_close(struct fetcher *f);
+FN struct h2_call **fetcher_calls(struct fetcher *f); /* gRPC calls that end with it (h2_call.h) */
+FN struct reactor *fetcher_reactor(const struct fetcher *f);
 
 /* "http://host:port/path?query", "https://...", "unix:/run/opa.sock:/path?query" (host: the socket's
  * path, path "/" when there is none). Host in lower case, an IPv6 address without brackets. A path has

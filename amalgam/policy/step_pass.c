@@ -1,14 +1,14 @@
 /*
  * step_pass.c - passThroughAuth: another server of yours says who may pass.
  *
- * http: one POST; 200 lets pass, everything else refuses with that answer's status and body. What the
+ * grpc is step_pass_grpc.c's. http: one POST; 200 lets pass, everything else refuses with that answer's status and body. What the
  * server learns and what of its answer goes on is named in the policy; nothing is copied by itself. An
  * answer that does not come, or a 5xx, is trouble: a denial, unless failureModeAllow of the step. Headers
  * for the upstream are identity headers: the client's own copies never reach it, also where the server
  * appends. Threads: the context's. Tested by tests/unit/policy/test_callout.c; manual:
  * docs/step-passthrough.md.
  */
-#include "policy/callout.h"
+#include "policy/step_pass.h"
 
 enum {
     STEP_PASS_BODY_MAX = 4 << 20,
@@ -52,6 +52,7 @@ struct pass_step {
     struct step_pass_request request;
     struct step_pass_response response;
     struct json *config;
+    const struct pass_grpc *grpc; /* or NULL: http */
     bool failure_mode_allow;
 };
 
@@ -100,7 +101,7 @@ static const struct field_row step_pass_http_rows[] = {
 static const struct field_table step_pass_http = {sizeof(struct step_pass_http), step_pass_http_rows, ARRAY_LEN(step_pass_http_rows)};
 static const struct field_row step_pass_rows[] = {
     SUB(step_pass_doc, http, "http", http, "a server that is asked by HTTP"),
-    ROW(step_pass_doc, grpc, "grpc", FIELD_NODE, "not served yet: the routes are denied"),
+    ROW(step_pass_doc, grpc, "grpc", FIELD_NODE, "a server that is asked by gRPC, as Envoy asks"),
     ROW(step_pass_doc, config, "config", FIELD_NODE, "anything; the server gets it as config"),
     ROW(step_pass_doc, failure_mode_allow, "failureModeAllow", FIELD_BOOL, "let pass when the server does not answer or answers 5xx"),
 };
@@ -229,12 +230,13 @@ bool step_pass_compile(struct load *l, const struct field_in *in, void *doc, con
     }
     p->failure_mode_allow = d->failure_mode_allow;
     out->data = p;
+    if (!step_pass_config(l, in, d->config, p))
+        return false;
     if (d->grpc) {
-        fault_add(in, true, d->grpc, NULL, "passThroughAuth by grpc is not served yet: use http; the routes are denied");
-        out->denies = true;
-        return true;
+        p->grpc = pass_grpc_compile(l, in, d->grpc, out, &out->denies);
+        return p->grpc != NULL;
     }
-    if (!step_pass_http_of(l, in, d->http, ns, p) || !step_pass_config(l, in, d->config, p))
+    if (!step_pass_http_of(l, in, d->http, ns, p))
         return false;
     step_pass_identity(l, p, out);
     return true;
@@ -386,11 +388,35 @@ static enum step_said step_pass_trouble(struct decision *d, const struct step *s
     return STEP_PASS;
 }
 
+static enum step_said step_pass_grpc(struct decision *d, const struct step *s)
+{
+    const struct pass_step *p = s->data;
+    bool unreachable = false;
+    enum step_said said = pass_grpc_run(d, s, &unreachable);
+
+    if (said != STEP_TROUBLE || !unreachable || !p->failure_mode_allow)
+        return said;
+    d->v->words = S("");
+    return STEP_PASS;
+}
+
+const struct json *pass_grpc_config(const struct step *s)
+{
+    return ((const struct pass_step *)s->data)->config;
+}
+
+const struct pass_grpc *pass_grpc_of(const struct step *s)
+{
+    return ((const struct pass_step *)s->data)->grpc;
+}
+
 enum step_said step_pass_run(struct decision *d, const struct step *s)
 {
     const struct pass_step *p = s->data;
     const struct callout_reply *r = callout_reply(d);
 
+    if (p->grpc)
+        return step_pass_grpc(d, s);
     if (!r)
         return callout_wait(d, step_pass_begin);
     if (r->rc != RC_OK)

@@ -24,7 +24,7 @@ static const struct step_row steps_rows[] = {
     LATER("opaAuth", "not served, Postern runs no Rego: say the same by luaAuth (docs/lua.md; claim_suffix is the "
           "workshop's rule), or let an OPA beside Postern run it by opaServerAuth"),
     {"opaServerAuth", step_opa_fields, step_opa_compile, step_opa_run, "a rule of an Open Policy Agent beside Postern"},
-    {"passThroughAuth", step_pass_fields, step_pass_compile, step_pass_run, "another server of yours, asked by HTTP"},
+    {"passThroughAuth", step_pass_fields, step_pass_compile, step_pass_run, "another server of yours, asked by HTTP or gRPC"},
     {"portalAuth", step_portal_fields, step_portal_compile, step_key_run, "an API key of the portal, in Gloo's newer form"},
     LATER("pluginAuth", "not served, Postern loads no foreign code: write the rule as luaAuth, or ask a server of yours "
           "by passThroughAuth"),

@@ -94,7 +94,7 @@ static void jsonw_text(struct buf *o, struct slice s)
             jsonw_escape(o, c);
         run = ++i;
     }
-    buf_put(o, s.p + run, i - run);
+    buf_slice(o, slice_sub(s, run, i - run)); /* s may be nothing at all */
     buf_byte(o, '"');
 }
 

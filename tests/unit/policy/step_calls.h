@@ -125,6 +125,17 @@ static inline UNUSED struct sc_call sc_ask(const char *const *headers, const cha
     return sc.call;
 }
 
+/* The same without waiting. */
+static inline UNUSED void sc_send(const char *const *headers, const char *body)
+{
+    memset(&sc.call, 0, sizeof sc.call);
+    sc.headers = headers;
+    sc.body = body;
+    sc.done = 0;
+    sc.task = (struct net_task){.run = sc_run_ask};
+    reactor_post(sc.reactor, &sc.task);
+}
+
 static inline UNUSED void sc_open(void)
 {
     struct err e;

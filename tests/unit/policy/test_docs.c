@@ -5,6 +5,7 @@
 #include "p.h"
 
 #include "base/asset.h"
+#include "policy/step_pass.h"
 #include "policy/transform.h"
 #include "wire/gzip.h"
 
@@ -77,6 +78,7 @@ static void transformations(void)
     const struct template_opts *o = transform_fns();
 
     fields_named("TransformationPolicy", transform_fields(), 0);
+    fields_named("passThroughAuth.grpc", pass_grpc_fields(), 0);
     for (size_t i = 0; template_fn_at(i); i++) {
         T_ROW("%s()", template_fn_at(i)->name);
         T(named(template_fn_at(i)->name));

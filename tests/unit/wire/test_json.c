@@ -173,10 +173,11 @@ static void writing(void)
     jsonw_end_obj(&w);
     jsonw_end_arr(&w);
     jsonw_kstr(&w, S(""), S(""));
+    jsonw_kstr(&w, S("none"), (struct slice){NULL, 0});
     jsonw_end_obj(&w);
     T_TEXT(buf_all(&b),
            "{\"s\":\"a\\\"b\\\\c\\n\\u0001\\u007f</\xc3\xbc\xef\xbf\xbd.\",\"i\":-5,\"b\":false,"
-           "\"arr\":[18446744073709551615,0.5,null,null,{\"x\":1},[],{}],\"\":\"\"}");
+           "\"arr\":[18446744073709551615,0.5,null,null,{\"x\":1},[],{}],\"\":\"\",\"none\":\"\"}");
     struct json *v;
     T_INT(parse(buf_all(&b), &v), RC_OK);
     buf_free(&b);

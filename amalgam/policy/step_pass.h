@@ -1,0 +1,19 @@
+/*
+ * step_pass.h - passThroughAuth by gRPC, as step_pass.c hands it on: documents, asking, the answer.
+ */
+#ifndef POLICY_STEP_PASS_H
+#define POLICY_STEP_PASS_H
+
+#include "policy/callout.h"
+
+struct pass_grpc;
+FN const struct field_table *pass_grpc_fields(void) UNUSED; /* for the manual's test */
+/* NULL: faults say why. *denies: something in it is not served. out: identity is set. */
+FN struct pass_grpc *pass_grpc_compile(struct load *l, const struct field_in *in, const struct yaml *y,
+                                       struct step *out, bool *denies);
+/* *unreachable: trouble of the kind that failureModeAllow of the step lets pass. */
+FN enum step_said pass_grpc_run(struct decision *d, const struct step *s, bool *unreachable);
+FN const struct json *pass_grpc_config(const struct step *s); /* of the step, or NULL */
+FN const struct pass_grpc *pass_grpc_of(const struct step *s);
+
+#endif

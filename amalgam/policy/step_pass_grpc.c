@@ -1,0 +1,545 @@
+/*
+ * step_pass_grpc.c - passThroughAuth by gRPC: another server answers envoy.service.auth.v3.Authorization/Check.
+ *
+ * The request as this step may see it -> CheckRequest; the state of the chain and the step's config go along
+ * as metadata solo.auth.passthrough and solo.auth.passthrough.config, state comes back under the first
+ * name. An answer without a status and without an ok_response is no answer here: Envoy would take it for
+ * an allow. One call on a connection of its own. Threads: the context's.
+ * Field numbers: envoy/service/auth/v3/{attribute_context,external_auth}.proto.
+ * Tested by tests/unit/policy/test_pass_grpc.c; manual: docs/step-passthrough.md.
+ */
+#include "net/h2_call.h"
+#include "policy/step_pass.h"
+#include "wire/protobuf.h"
+
+enum {
+    PASS_GRPC_TIMEOUT_MS = 5000,
+    PASS_GRPC_MESSAGE_MAX = 4 << 20,
+    PASS_GRPC_DEPTH_MAX = 32,
+    PASS_GRPC_MEMBERS_MAX = 256,
+    PASS_GRPC_HEADERS_MAX = 64,
+    PASS_GRPC_BODY_MAX = 64 << 10,
+    PASS_GRPC_OK = 0,
+    PASS_GRPC_NO_STATUS = -1
+};
+#define PASS_GRPC_STATE S("solo.auth.passthrough")
+
+struct pass_grpc_doc {
+    const struct yaml *self, *tls;
+    struct slice address, timeout;
+    struct field_strs headers;
+};
+struct pass_grpc {
+    struct net_addr to;
+    struct slice authority;
+    int64_t timeout_ms;
+};
+struct pass_grpc_wait {
+    enum rc rc;
+    const char *why;
+    int grpc_status;
+    struct slice message;
+};
+/* clang-format off */
+static const struct field_row pass_grpc_rows[] = {
+    {NULL, FIELD_SELF, offsetof(struct pass_grpc_doc, self), 0, 0, 0, NULL, NULL, ""},
+    {"address", FIELD_STR, offsetof(struct pass_grpc_doc, address), FIELD_REQUIRED, 0, 0, NULL, NULL, "host:port (an IP address or localhost), or unix:/path/of.sock"},
+    {"connectionTimeout", FIELD_STR, offsetof(struct pass_grpc_doc, timeout), 0, 0, 0, NULL, NULL, "time for connection and answer together; 5s when absent"},
+    {"headers", FIELD_STRS, offsetof(struct pass_grpc_doc, headers), 0, 0, 0, NULL, NULL, "headers that the server may set for the upstream: removed when it does not (Postern's own)"},
+    {"tlsConfig", FIELD_NODE, offsetof(struct pass_grpc_doc, tls), 0, 0, 0, NULL, NULL, "not served yet: the routes are denied"},
+    {"retryPolicy", FIELD_NOTICE, 0, 0, 0, 0, NULL, NULL, "read and ignored: the server is asked once"},
+};
+/* clang-format on */
+static const struct field_table pass_grpc_table = {sizeof(struct pass_grpc_doc), pass_grpc_rows,
+                                                   ARRAY_LEN(pass_grpc_rows)};
+
+const struct field_table *pass_grpc_fields(void)
+{
+    return &pass_grpc_table;
+}
+
+struct pass_grpc *pass_grpc_compile(struct load *l, const struct field_in *in, const struct yaml *y,
+                                    struct step *out, bool *denies)
+{
+    struct pass_grpc *g = ARENA_NEW(&l->set->arena, struct pass_grpc);
+    struct pass_grpc_doc d = {0};
+    struct err e = {0};
+
+    if (!field_decode(in, &pass_grpc_table, y, NULL, &d))
+        return NULL;
+    if (net_addr_parse(d.address, &g->to, &e) != RC_OK || g->to.kind == ADDR_OFF || g->to.v6_any) {
+        fault_add(in, false, y, NULL, "address \"%.*s\": expected an IP address or localhost with a port, or "
+                  "unix:/path; names are not looked up for gRPC", SFMT(slice_sub(d.address, 0, 80)));
+        return NULL;
+    }
+    for (size_t i = 0; i < d.headers.n; i++)
+        if (!header_can_be_set(d.headers.v[i])) {
+            fault_add(in, false, y, NULL, "headers: \"%.*s\" cannot be set as a header",
+                      SFMT(slice_sub(d.headers.v[i], 0, 60)));
+            return NULL;
+        }
+    if (!callout_duration(in, y, "connectionTimeout", d.timeout, PASS_GRPC_TIMEOUT_MS, &g->timeout_ms))
+        return NULL;
+    if (d.tls) {
+        fault_add(in, true, d.tls, NULL, "tlsConfig of grpc is not served yet; the routes are denied");
+        *denies = true;
+    }
+    g->authority = g->to.kind == ADDR_UNIX ? S("localhost") : d.address;
+    out->identity = d.headers.v;
+    out->identity_n = d.headers.n;
+    return g;
+}
+
+/* ---- JSON <-> google.protobuf.Struct ---- */
+
+static void pass_grpc_value(struct buf *b, uint32_t number, const struct json *j, int depth);
+
+static void pass_grpc_struct(struct buf *b, uint32_t number, const struct json *j, int depth)
+{
+    size_t mark = pb_begin(b, number);
+
+    for (uint32_t i = 0; j->kind == JSON_OBJ && i < j->n; i++) {
+        size_t entry = pb_begin(b, 1);
+        pb_put_text(b, 1, j->members[i].name);
+        pass_grpc_value(b, 2, &j->members[i].value, depth + 1);
+        pb_end(b, entry);
+    }
+    pb_end(b, mark);
+}
+
+static void pass_grpc_list(struct buf *b, const struct json *j, int depth)
+{
+    size_t mark = pb_begin(b, 6);
+
+    for (uint32_t i = 0; i < j->n; i++)
+        pass_grpc_value(b, 1, &j->items[i], depth + 1);
+    pb_end(b, mark);
+}
+
+static void pass_grpc_value(struct buf *b, uint32_t number, const struct json *j, int depth)
+{
+    size_t mark = pb_begin(b, number);
+
+    switch (depth > PASS_GRPC_DEPTH_MAX ? JSON_NULL : j->kind) {
+    case JSON_BOOL: pb_put_u64(b, 4, j->b); break;
+    case JSON_INT: pb_put_double(b, 2, (double)j->i); break;
+    case JSON_UINT: pb_put_double(b, 2, (double)j->u); break;
+    case JSON_REAL: pb_put_double(b, 2, j->d); break;
+    case JSON_STR: pb_put_text(b, 3, j->s); break;
+    case JSON_ARR: pass_grpc_list(b, j, depth); break;
+    case JSON_OBJ: pass_grpc_struct(b, 5, j, depth); break;
+    default: pb_put_u64(b, 1, 0); break;
+    }
+    pb_end(b, mark);
+}
+
+struct pass_grpc_in {
+    struct arena *a;
+    bool bad;
+};
+
+static void pass_grpc_read_struct(struct pass_grpc_in *x, struct slice m, struct json *out, int depth);
+
+static size_t pass_grpc_count(struct slice m)
+{
+    struct pb r = pb_open(m);
+    struct pb_field f;
+    size_t n = 0;
+
+    while (pb_next(&r, &f))
+        n += f.number == 1;
+    return n;
+}
+
+/* A Struct knows doubles only: what is whole becomes a whole number again. */
+static struct json pass_grpc_number(double d)
+{
+    if (d > -9e15 && d < 9e15 && d == (double)(int64_t)d)
+        return (struct json){.kind = JSON_INT, .i = (int64_t)d};
+    return (struct json){.kind = JSON_REAL, .d = d};
+}
+
+static void pass_grpc_read_value(struct pass_grpc_in *x, struct slice m, struct json *out, int depth)
+{
+    struct pb r = pb_open(m), list;
+    struct pb_field f, item;
+
+    *out = (struct json){.kind = JSON_NULL};
+    while (!x->bad && pb_next(&r, &f)) {
+        struct slice bytes = S("");
+        bool yes = false;
+        double number;
+        if (f.number == 2 && pb_take_double(&f, &number))
+            *out = pass_grpc_number(number);
+        else if (f.number == 3 && pb_take_text(&f, &out->s, &x->bad))
+            out->kind = JSON_STR;
+        else if (f.number == 4 && pb_take_bool(&f, &yes))
+            *out = (struct json){.kind = JSON_BOOL, .b = yes};
+        else if (f.number == 5 && pb_take_bytes(&f, &bytes))
+            pass_grpc_read_struct(x, bytes, out, depth + 1);
+        else if (f.number == 6 && pb_take_bytes(&f, &bytes)) {
+            size_t room = pass_grpc_count(bytes);
+            x->bad |= depth >= PASS_GRPC_DEPTH_MAX || room > PASS_GRPC_MEMBERS_MAX;
+            *out = (struct json){.kind = JSON_ARR, .items = arena_zalloc(x->a, (x->bad ? 1 : room + 1) * sizeof *out->items)};
+            for (list = pb_open(bytes); !x->bad && pb_next(&list, &item);)
+                if (item.number == 1 && pb_take_bytes(&item, &bytes))
+                    pass_grpc_read_value(x, bytes, &out->items[out->n++], depth + 1);
+        }
+    }
+    x->bad |= !pb_ok(&r);
+}
+
+static void pass_grpc_read_struct(struct pass_grpc_in *x, struct slice m, struct json *out, int depth)
+{
+    size_t room = pass_grpc_count(m);
+    struct pb r = pb_open(m), entry;
+    struct pb_field f, part;
+    struct slice bytes;
+
+    x->bad |= depth >= PASS_GRPC_DEPTH_MAX || room > PASS_GRPC_MEMBERS_MAX;
+    *out = (struct json){.kind = JSON_OBJ, .members = arena_zalloc(x->a, (x->bad ? 1 : room + 1) * sizeof *out->members)};
+    while (!x->bad && pb_next(&r, &f)) {
+        if (f.number != 1 || !pb_take_bytes(&f, &bytes))
+            continue;
+        struct json_member *to = &out->members[out->n++];
+        to->name = S("");
+        for (entry = pb_open(bytes); !x->bad && pb_next(&entry, &part);)
+            if (part.number == 1)
+                (void)pb_take_text(&part, &to->name, &x->bad);
+            else if (part.number == 2 && pb_take_bytes(&part, &bytes))
+                pass_grpc_read_value(x, bytes, &to->value, depth + 1);
+        x->bad |= !pb_ok(&entry);
+    }
+    x->bad |= !pb_ok(&r);
+}
+
+/* ---- CheckRequest ---- */
+
+static void pass_grpc_pair(struct buf *b, uint32_t number, struct slice name, struct slice value)
+{
+    size_t entry = pb_begin(b, number);
+
+    pb_put_text(b, 1, name);
+    pb_put_text(b, 2, value);
+    pb_end(b, entry);
+}
+
+static void pass_grpc_headers(struct decision *d, struct buf *b)
+{
+    struct json *headers = NULL;
+    struct jsonw w;
+    struct buf text;
+    struct err e;
+
+    pass_grpc_pair(b, 3, S(":authority"), d->ask->host);
+    pass_grpc_pair(b, 3, S(":method"), d->ask->method);
+    pass_grpc_pair(b, 3, S(":path"), d->ask->target);
+    buf_init(&text, 1 << 20);
+    jsonw_init(&w, &text);
+    jsonw_obj(&w);
+    callout_headers_json(d, &w);
+    jsonw_end_obj(&w);
+    if (json_parse(d->arena, buf_all(&text), 1 << 20, &headers, &e) == RC_OK)
+        for (uint32_t i = 0; i < headers->n; i++)
+            pass_grpc_pair(b, 3, headers->members[i].name, headers->members[i].value.s);
+    buf_free(&text);
+}
+
+static void pass_grpc_http(struct decision *d, struct buf *b)
+{
+    const struct policy_ask *q = d->ask;
+    size_t request = pb_begin(b, 4), part = pb_begin(b, 1);
+
+    pb_put_u64(b, 1, (uint64_t)(d->c->now_ms / 1000));
+    pb_put_u64(b, 2, (uint64_t)(d->c->now_ms % 1000 * 1000000));
+    pb_end(b, part);
+    part = pb_begin(b, 2);
+    pb_put_text(b, 1, slice_str(d->v->id));
+    pb_put_text(b, 2, q->method);
+    pass_grpc_headers(d, b);
+    pb_put_text(b, 4, q->target);
+    pb_put_text(b, 5, q->host);
+    pb_put_text(b, 6, q->scheme);
+    pb_put_u64(b, 9, q->body.n ? q->body.n : UINT64_MAX); /* -1: unknown */
+    pb_put_text(b, 10, S("HTTP/1.1"));
+    pb_put_text(b, 11, q->body);
+    pb_end(b, part);
+    pb_end(b, request);
+}
+
+static void pass_grpc_source(const struct decision *d, struct buf *b)
+{
+    size_t peer = pb_begin(b, 1);
+    char ip[46];
+
+    if (d->ask->has_source_ip) {
+        size_t address = pb_begin(b, 1), socket = pb_begin(b, 1);
+        pb_put_text(b, 2, slice_of(ip, ip_format(&d->ask->source_ip, ip)));
+        pb_end(b, socket);
+        pb_end(b, address);
+    }
+    pb_put_text(b, 4, d->ask->principal);
+    pb_end(b, peer);
+}
+
+static void pass_grpc_space(struct buf *b, struct slice name, const struct json *j)
+{
+    size_t entry = pb_begin(b, 1);
+
+    pb_put_text(b, 1, name);
+    pass_grpc_struct(b, 2, j, 0);
+    pb_end(b, entry);
+}
+
+static void pass_grpc_metadata(const struct decision *d, struct buf *b, const struct json *config)
+{
+    const struct json *given = d->ask->metadata;
+    struct json state = {.kind = JSON_OBJ, .n = (uint32_t)d->state_n};
+    size_t mark = pb_begin(b, 11);
+
+    for (uint32_t i = 0; given && given->kind == JSON_OBJ && i < given->n; i++)
+        if (!slice_starts(given->members[i].name, PASS_GRPC_STATE))
+            pass_grpc_space(b, given->members[i].name, &given->members[i].value);
+    state.members = arena_zalloc(d->arena, (d->state_n + 1) * sizeof *state.members);
+    for (size_t i = 0; i < d->state_n; i++)
+        state.members[i] = (struct json_member){d->state[i].name, *d->state[i].value};
+    pass_grpc_space(b, PASS_GRPC_STATE, &state);
+    if (config)
+        pass_grpc_space(b, S("solo.auth.passthrough.config"), config);
+    pb_end(b, mark);
+}
+
+static void pass_grpc_request(struct decision *d, struct buf *b, const struct json *config)
+{
+    const struct json *more = d->ask->extensions;
+    size_t attributes = pb_begin(b, 1);
+
+    pass_grpc_source(d, b);
+    pass_grpc_http(d, b);
+    for (uint32_t i = 0; more && more->kind == JSON_OBJ && i < more->n; i++)
+        if (more->members[i].value.kind == JSON_STR)
+            pass_grpc_pair(b, 10, more->members[i].name, more->members[i].value.s);
+    pass_grpc_metadata(d, b, config);
+    pb_end(b, attributes);
+}
+
+/* ---- asking ---- */
+
+static void pass_grpc_done(void *user, const struct h2_call_reply *r)
+{
+    struct decision *d = user;
+    struct pass_grpc_wait *w = d->wait;
+
+    *w = (struct pass_grpc_wait){r->rc, r->why, r->grpc_status, r->message.n ? arena_dup(d->arena, r->message) : S("")};
+    decision_wake(d);
+}
+
+static void pass_grpc_begin(struct decision *d)
+{
+    const struct pass_grpc *g = pass_grpc_of(d->at);
+    struct h2_call_req q = {.to = g->to, .authority = g->authority, .timeout_ms = g->timeout_ms,
+                            .path = S("/envoy.service.auth.v3.Authorization/Check")};
+    struct buf b;
+
+    d->wait = ARENA_NEW(d->arena, struct pass_grpc_wait);
+    buf_init(&b, PASS_GRPC_MESSAGE_MAX);
+    pass_grpc_request(d, &b, pass_grpc_config(d->at));
+    q.message = buf_all(&b); /* one that is too large is cut: no CheckRequest, so the server refuses it */
+    h2_call_start(d->c->opts.fetcher, &q, pass_grpc_done, d);
+    buf_free(&b);
+}
+
+/* ---- CheckResponse ---- */
+
+struct pass_grpc_header {
+    struct slice name, value;
+    bool append;
+};
+struct pass_grpc_answer {
+    int code; /* of status; PASS_GRPC_NO_STATUS: none */
+    bool denied, ok, error;
+    int http_status;
+    struct slice body;
+    struct pass_grpc_header headers[PASS_GRPC_HEADERS_MAX], client[PASS_GRPC_HEADERS_MAX];
+    size_t headers_n, client_n;
+    struct slice remove[PASS_GRPC_HEADERS_MAX];
+    size_t remove_n;
+    struct json metadata;
+};
+
+static struct slice pass_grpc_sub(struct pass_grpc_in *x, struct slice m, uint32_t number)
+{
+    struct pb r = pb_open(m);
+    struct pb_field f;
+    struct slice found = S("");
+
+    while (pb_next(&r, &f))
+        if (f.number == number)
+            (void)pb_take_bytes(&f, &found);
+    x->bad |= !pb_ok(&r);
+    return found;
+}
+
+static int pass_grpc_code(struct pass_grpc_in *x, struct slice m)
+{
+    struct pb r = pb_open(m);
+    struct pb_field f;
+    uint64_t n = 0;
+
+    while (pb_next(&r, &f))
+        if (f.number == 1)
+            (void)pb_take_u64(&f, &n);
+    x->bad |= !pb_ok(&r);
+    return n > 999 ? 999 : (int)n;
+}
+
+static void pass_grpc_option(struct pass_grpc_in *x, struct slice m, struct pass_grpc_header *list, size_t *n)
+{
+    struct slice header = pass_grpc_sub(x, m, 1), raw = pass_grpc_sub(x, header, 3);
+    struct pass_grpc_header *h = &list[*n];
+
+    if (*n == PASS_GRPC_HEADERS_MAX) {
+        x->bad = true;
+        return;
+    }
+    h->name = pass_grpc_sub(x, header, 1);
+    h->value = raw.n ? raw : pass_grpc_sub(x, header, 2);
+    h->append = pass_grpc_code(x, pass_grpc_sub(x, m, 2)) != 0;
+    x->bad |= !header_can_be_set(h->name) || !http_value_ok(h->value) || h->value.n > 8192;
+    (*n)++;
+}
+
+static void pass_grpc_ok(struct pass_grpc_in *x, struct slice m, struct pass_grpc_answer *a)
+{
+    struct pb r = pb_open(m);
+    struct pb_field f;
+    struct slice bytes;
+
+    a->ok = true;
+    while (!x->bad && pb_next(&r, &f)) {
+        if (!pb_take_bytes(&f, &bytes))
+            continue;
+        if (f.number == 2)
+            pass_grpc_option(x, bytes, a->headers, &a->headers_n);
+        else if (f.number == 6)
+            pass_grpc_option(x, bytes, a->client, &a->client_n);
+        else if (f.number == 5 && (x->bad |= a->remove_n == PASS_GRPC_HEADERS_MAX || !http_token_ok(bytes), !x->bad))
+            a->remove[a->remove_n++] = bytes;
+    }
+    x->bad |= !pb_ok(&r);
+}
+
+static void pass_grpc_denied(struct pass_grpc_in *x, struct slice m, struct pass_grpc_answer *a)
+{
+    struct pb r = pb_open(m);
+    struct pb_field f;
+    struct slice bytes;
+
+    a->denied = true;
+    while (!x->bad && pb_next(&r, &f)) {
+        if (!pb_take_bytes(&f, &bytes))
+            continue;
+        if (f.number == 1)
+            a->http_status = pass_grpc_code(x, bytes);
+        else if (f.number == 2)
+            pass_grpc_option(x, bytes, a->client, &a->client_n);
+        else if (f.number == 3)
+            a->body = bytes;
+    }
+    x->bad |= !pb_ok(&r);
+}
+
+static void pass_grpc_read(struct pass_grpc_in *x, struct slice m, struct pass_grpc_answer *a)
+{
+    struct pb r = pb_open(m);
+    struct pb_field f;
+    struct slice bytes;
+
+    *a = (struct pass_grpc_answer){.code = PASS_GRPC_NO_STATUS, .body = S(""), .metadata = {.kind = JSON_OBJ}};
+    while (!x->bad && pb_next(&r, &f)) {
+        if (!pb_take_bytes(&f, &bytes))
+            continue;
+        switch (f.number) {
+        case 1: a->code = pass_grpc_code(x, bytes); break;
+        case 2: pass_grpc_denied(x, bytes, a); break;
+        case 3: pass_grpc_ok(x, bytes, a); break;
+        case 4: pass_grpc_read_struct(x, bytes, &a->metadata, 0); break;
+        case 5: a->error = true; break;
+        default: break;
+        }
+    }
+    x->bad |= !pb_ok(&r);
+}
+
+/* State under its own name, all else for the gateway. */
+static void pass_grpc_take_metadata(struct decision *d, const struct step *s, const struct json *j)
+{
+    for (uint32_t i = 0; i < j->n; i++) {
+        const struct json *v = &j->members[i].value;
+        if (!slice_eq(j->members[i].name, PASS_GRPC_STATE)) {
+            decision_metadata(d, s->name, j->members[i].name, v);
+            continue;
+        }
+        for (uint32_t k = 0; v->kind == JSON_OBJ && k < v->n; k++)
+            decision_state_put(d, v->members[k].name, &v->members[k].value);
+    }
+}
+
+static enum step_said pass_grpc_pass(struct decision *d, const struct step *s, const struct pass_grpc_answer *a)
+{
+    struct slice old;
+
+    pass_grpc_take_metadata(d, s, &a->metadata);
+    for (size_t i = 0; i < a->remove_n; i++)
+        decision_remove(d, a->remove[i]);
+    for (size_t i = 0; i < a->headers_n; i++) {
+        const struct pass_grpc_header *h = &a->headers[i];
+        struct slice value = h->value;
+        if (h->append && decision_header(d, h->name, &old) && old.n > 0)
+            value = arena_fmt(d->arena, "%.*s, %.*s", SFMT(old), SFMT(value));
+        decision_upstream(d, h->name, value, HEADER_SET);
+    }
+    for (size_t i = 0; i < a->client_n; i++)
+        decision_client(d, a->client[i].name, a->client[i].value);
+    return STEP_PASS;
+}
+
+static enum step_said pass_grpc_deny(struct decision *d, const struct step *s, const struct pass_grpc_answer *a)
+{
+    decision_deny(d, callout_denial_status(a->http_status ? a->http_status : a->code == 16 ? 401 : 403),
+                  S("passthrough_denied"), arena_fmt(d->arena, "the server that %.*s asks refused", SFMT(s->name)), s->rule);
+    d->v->body = a->body.n <= PASS_GRPC_BODY_MAX ? a->body : S("");
+    for (size_t i = 0; i < a->client_n; i++)
+        decision_client(d, a->client[i].name, a->client[i].value);
+    return STEP_DENY;
+}
+
+static enum step_said pass_grpc_trouble(struct decision *d, const char *reason, const char *why)
+{
+    d->trouble = slice_str(reason);
+    d->v->words = arena_fmt(d->arena, "the server that is asked by gRPC: %s", why);
+    return STEP_TROUBLE;
+}
+
+enum step_said pass_grpc_run(struct decision *d, const struct step *s, bool *unreachable)
+{
+    const struct pass_grpc_wait *w = d->wait;
+    struct pass_grpc_in x = {d->arena, false};
+    struct pass_grpc_answer a;
+
+    if (!w)
+        return callout_wait(d, pass_grpc_begin);
+    *unreachable = w->rc != RC_OK || w->grpc_status != PASS_GRPC_OK;
+    if (w->rc != RC_OK)
+        return pass_grpc_trouble(d, "passthrough_unreachable", w->why);
+    if (w->grpc_status != PASS_GRPC_OK)
+        return pass_grpc_trouble(d, "passthrough_failed", "it answered with an error");
+    pass_grpc_read(&x, w->message, &a);
+    if (x.bad || a.error || (!a.denied && !a.ok && a.code == PASS_GRPC_NO_STATUS))
+        return pass_grpc_trouble(d, "passthrough_malformed", "its answer is no CheckResponse that says something");
+    if (a.denied || a.code > 0)
+        return pass_grpc_deny(d, s, &a);
+    return pass_grpc_pass(d, s, &a);
+}
+
+#undef PASS_GRPC_STATE
