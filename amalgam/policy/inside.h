@@ -594,7 +594,7 @@ FN const struct script_fn *lua_lib(size_t *n);
 FN void lua_push_json(struct script_call *c, const struct json *j);
 /* The value at i, copied; NULL when it is no JSON or larger than 64 KiB. */
 FN const struct json *lua_to_json(struct script_call *c, int i, struct arena *a);
-/* The claims that earlier steps verified, from the state jwtAccessToken, jwt or introspection, as a table;
+/* The claims that earlier steps verified, as a table (from the state jwtAccessToken, jwt, introspection or jwt_authn);
  * false: there are none, nothing was pushed. */
 FN bool lua_push_claims(struct script_call *c, const struct decision *d);
 FN void lua_lib_close(struct lua_lib_state *s);

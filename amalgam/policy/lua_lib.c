@@ -235,9 +235,8 @@ static int lua_lib_jwt_claims(struct script_call *c, void *ctx)
 }
 
 /* What a step left as claims: an object, or a token that it had verified. */
-static bool lua_lib_push_claims_of(struct script_call *c, const struct decision *d, struct slice name)
+static bool lua_lib_push_claims_of(struct script_call *c, const struct json *j, const struct decision *d)
 {
-    const struct json *j = decision_state_get(d, name);
     struct jwt t;
 
     if (j && j->kind == JSON_STR && jwt_parse(d->arena, j->s, &t) == JWT_OK)
@@ -251,11 +250,13 @@ static bool lua_lib_push_claims_of(struct script_call *c, const struct decision 
 bool lua_push_claims(struct script_call *c, const struct decision *d)
 {
     static const char *const names[] = {"jwtAccessToken", "jwt", "introspection"};
+    const struct json *j;
 
     for (size_t i = 0; d->state_n > 0 && i < ARRAY_LEN(names); i++)
-        if (lua_lib_push_claims_of(c, d, slice_str(names[i])))
+        if (lua_lib_push_claims_of(c, decision_state_get(d, slice_str(names[i])), d))
             return true;
-    return false;
+    j = d->state_n > 0 ? decision_state_get(d, S("jwt_authn")) : NULL; /* of the first provider */
+    return j && j->kind == JSON_OBJ && j->n > 0 && lua_lib_push_claims_of(c, &j->members[0].value, d);
 }
 
 /* ---- the rows ---- */

@@ -149,7 +149,7 @@ static void claims(void)
            "local none, why = postern.jwt.claims('a.b'); assert(none == nil and #why > 0)\n"
            "assert(postern.jwt.claims('') == nil)", P_HEADERS(arena_fmt(&p.arena, "authorization: Bearer %.*s", SFMT(token)).p));
     static char text[4000];
-    static const char *const states[] = {"jwtAccessToken = {email = \"x@y\"}", "jwt = req.headers.t", "introspection = {email = \"x@y\"}"};
+    static const char *const states[] = {"jwtAccessToken = {email = \"x@y\"}", "jwt = req.headers.t", "introspection = {email = \"x@y\"}", "jwt_authn = {idp = {email = \"x@y\"}}"};
     for (size_t i = 0; i < ARRAY_LEN(states); i++) {
         T_ROW("%s", states[i]);
         snprintf(text, sizeof text, "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: l}\nspec:\n  config:\n    glooAuth:\n      configs:\n"
