@@ -5,6 +5,8 @@
  * start by one thread. Adding is inline in metric.h. Reading is by any thread and sees each value
  * as it stands. Tested by tests/unit/base/test_metric.c.
  */
+#include "base/map.h"
+#include "base/mem.h"
 #include "base/metric.h"
 
 enum { METRIC_GROUPS_MAX = 64 };
@@ -21,6 +23,46 @@ void metric_join(struct metric *rows, size_t n)
     metric_groups[metric_groups_n].rows = rows;
     metric_groups[metric_groups_n].n = n;
     metric_groups_n++;
+}
+
+/* Its labels, put there when the row is free; somebody may put others at the same moment. */
+static const char *metric_labels_of(struct metric *m, struct slice labels, bool *mine)
+{
+    const char *is = __atomic_load_n(&m->labels, __ATOMIC_ACQUIRE);
+    char *text;
+
+    *mine = false;
+    if (is)
+        return is;
+    text = mem_alloc(labels.n + 1);
+    memcpy(text, labels.p, labels.n);
+    text[labels.n] = '\0';
+    *mine = __atomic_compare_exchange_n(&m->labels, &is, (const char *)text, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE);
+    if (*mine)
+        return text;
+    mem_free(text);
+    return is;
+}
+
+struct metric *metric_claim(struct metric *rows, size_t n, const char *name, const char *help,
+                            struct slice labels)
+{
+    size_t at = hash_bytes_seed(labels.p, labels.n, 1);
+
+    for (size_t i = 0; i < n; i++, at++) {
+        struct metric *m = &rows[at % n];
+        bool mine;
+        if (!slice_eq(slice_str(metric_labels_of(m, labels, &mine)), labels))
+            continue;
+        if (mine) {
+            m->help = help;
+            m->kind = METRIC_COUNTER;
+            __atomic_store_n(&m->name, name, __ATOMIC_RELEASE);
+        }
+        return m;
+    }
+    return NULL;
 }
 
 static void metric_write_head(struct buf *out, const struct metric *m)

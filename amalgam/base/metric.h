@@ -35,6 +35,10 @@ static inline UNUSED uint64_t metric_value(struct metric *m)
 {
     return __atomic_load_n(&m->value, __ATOMIC_RELAXED);
 }
+/* A row for labels (copied) in a joined array of n nameless rows, claimed when first asked for and kept until
+ * the process ends; all have this name and help. NULL: every row has other labels. */
+FN struct metric *metric_claim(struct metric *rows, size_t n, const char *name, const char *help,
+                               struct slice labels);
 FN void metric_write(struct buf *out);
 
 #endif

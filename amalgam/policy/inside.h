@@ -475,7 +475,9 @@ FN bool decide_chain(struct decision *d); /* from d->item on; false: it waits */
 FN enum rc decision_park(struct decision *from, policy_done_fn *done, void *user) MUST_CHECK;
 FN void decision_wake(struct decision *d) UNUSED; /* when the work is done; never inside begin */
 FN void park_end_all(struct policy_ctx *c);
-FN void decision_shadow(struct decision *d, struct slice policy, struct slice reason);
+/* A policy with shadow: true would have refused: counted, logged, a row of the trace. began_ns as for that. */
+FN void decision_shadow(struct decision *d, const char *step, struct slice policy, struct slice rule,
+                        struct slice reason, int64_t began_ns);
 FN int64_t decision_clock(const struct decision *d); /* ns at the end of the last step; no call of the clock */
 FN void decision_end(struct decision *d); /* counts and keeps what was decided */
 FN void reason_count(struct slice reason);

@@ -13,23 +13,41 @@
 #include "base/metric.h"
 #include "policy/inside.h"
 
-static struct metric item_auth_metric[] = {
-    {.name = "postern_shadow_denials_total", .kind = METRIC_COUNTER,
-     .help = "Requests that a policy with shadow: true would have refused."},
-};
+enum { ITEM_AUTH_SHADOWS = 64 };
+static struct metric item_auth_metric[ITEM_AUTH_SHADOWS];
 
 void policy_metrics_join(void)
 {
-    metric_join(item_auth_metric, ARRAY_LEN(item_auth_metric));
+    metric_join(item_auth_metric, ITEM_AUTH_SHADOWS);
     reason_metrics_join();
     lua_metrics_join();
 }
 
-/* At most one line a second; the counter has them all. */
-void decision_shadow(struct decision *d, struct slice policy, struct slice reason)
+/* policy="default.l"; of the policies beyond the last row: "other", which has a row of its own. */
+static void item_auth_count(struct decision *d, struct slice policy)
 {
-    metric_add(&item_auth_metric[0], 1);
-    if (d->c->now_ms - d->c->shadow_log_ms < 1000)
+    static const char name[] = "postern_shadow_denials_total";
+    static const char help[] = "Requests that a policy with shadow: true would have refused.";
+    struct slice labels = arena_fmt(d->arena, "policy=\"%.*s\"", SFMT(policy));
+    struct metric *m;
+
+    for (size_t i = 8; i + 1 < labels.n; i++)
+        if (labels.p[i] == '"' || labels.p[i] == '\\' || (unsigned char)labels.p[i] < ' ')
+            labels = S("policy=\"other\"");
+    m = metric_claim(item_auth_metric, ITEM_AUTH_SHADOWS - 1, name, help, labels);
+    if (!m)
+        m = metric_claim(&item_auth_metric[ITEM_AUTH_SHADOWS - 1], 1, name, help, S("policy=\"other\""));
+    if (m)
+        metric_add(m, 1);
+}
+
+void decision_shadow(struct decision *d, const char *step, struct slice policy, struct slice rule,
+                     struct slice reason, int64_t began_ns)
+{
+    item_auth_count(d, policy);
+    decision_trace(d, step, policy, rule, "shadow", arena_fmt(d->arena, "would refuse: %.*s", SFMT(reason)),
+                   began_ns);
+    if (d->c->now_ms - d->c->shadow_log_ms < 1000) /* at most one line a second; the counter has them all */
         return;
     d->c->shadow_log_ms = d->c->now_ms;
     log_event(LOG_INFO, "policy.shadow", "policy=%.*s reason=%.*s decision=%s", SFMT(policy),
@@ -194,11 +212,11 @@ static enum item_said item_auth_end(struct decision *d, const struct auth_policy
         return ITEM_GO;
     item_auth_redirect(d, p);
     if (p->shadow)
-        decision_shadow(d, p->name, d->v->reason);
-    else if (!(said == STEP_TROUBLE && p->failure_mode_allow))
+        decision_shadow(d, "extAuth", p->name, p->rule, d->v->reason, 0);
+    else if (said == STEP_TROUBLE && p->failure_mode_allow)
+        decision_trace(d, "extAuth", p->name, p->rule, "pass", S("let pass: failureModeAllow"), 0);
+    else
         return ITEM_END;
-    decision_trace(d, "extAuth", p->name, p->rule, p->shadow ? "shadow" : "pass",
-                   p->shadow ? S("let pass: shadow") : S("let pass: failureModeAllow"), 0);
     decision_undo(d, &d->mark);
     return ITEM_GO;
 }

@@ -276,7 +276,7 @@ static enum item_said item_jwt_run(struct decision *d, const struct chain_item *
     if (said == STEP_PASS)
         return ITEM_GO;
     if (p->shadow)
-        decision_shadow(d, p->name, d->v->reason);
+        decision_shadow(d, "jwtPolicy", p->name, p->rule, d->v->reason, 0);
     else if (!(said == STEP_TROUBLE && p->failure_mode_allow))
         return ITEM_END;
     decision_undo(d, &d->mark);

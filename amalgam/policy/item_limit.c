@@ -46,11 +46,12 @@ static enum item_said item_limit_run(struct decision *d, const struct chain_item
                        met ? S("within the limit") : S("no limit matches"), began);
         return ITEM_GO;
     }
-    if (p->shadow || (trouble && p->failure_mode_allow)) {
-        decision_trace(d, "rateLimit", p->name, rule, p->shadow ? "shadow" : "pass",
-                       trouble ? d->trouble : S("limited"), began);
-        if (p->shadow)
-            decision_shadow(d, p->name, over ? S("limited") : d->trouble);
+    if (p->shadow) {
+        decision_shadow(d, "rateLimit", p->name, rule, over ? S("limited") : d->trouble, began);
+        return ITEM_GO;
+    }
+    if (trouble && p->failure_mode_allow) {
+        decision_trace(d, "rateLimit", p->name, rule, "pass", d->trouble, began);
         return ITEM_GO;
     }
     if (over)

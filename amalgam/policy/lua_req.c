@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "policy/lua_lib.h"
-#include "wire/hash.h"
 #include <stdio.h>
 
 enum { LUA_REQ_METRICS = 256, LUA_REQ_SECONDS_MAX = 10 * 365 * 86400 };
@@ -284,7 +283,6 @@ int lua_req_limit_peek(struct script_call *c, void *ctx)
 
 /* ---- counters ---- */
 
-/* Slot by hash of policy and name; labels is put once, by compare and swap, and then name is seen. */
 static struct metric lua_req_metric[LUA_REQ_METRICS];
 
 void lua_metrics_join(void)
@@ -312,33 +310,6 @@ static struct slice lua_req_metric_labels(struct arena *a, struct slice policy, 
     return arena_fmt(a, "policy=\"%.*s\",name=\"%.*s\"", SFMT(slice_of(p, policy.n)), SFMT(name));
 }
 
-/* NULL: every slot belongs to another name. */
-static struct metric *lua_req_metric_of(struct slice labels)
-{
-    size_t at = crc32c(0, labels.p, labels.n);
-
-    for (size_t i = 0; i < LUA_REQ_METRICS; i++, at++) {
-        struct metric *m = &lua_req_metric[at % LUA_REQ_METRICS];
-        const char *is = __atomic_load_n(&m->labels, __ATOMIC_ACQUIRE);
-        if (!is) {
-            char *mine = mem_alloc(labels.n + 1);
-            memcpy(mine, labels.p, labels.n);
-            mine[labels.n] = '\0';
-            if (__atomic_compare_exchange_n(&m->labels, &is, (const char *)mine, false, __ATOMIC_ACQ_REL,
-                                            __ATOMIC_ACQUIRE)) {
-                m->help = "What Lua policies count with postern.metric.add.";
-                m->kind = METRIC_COUNTER;
-                __atomic_store_n(&m->name, "postern_lua_total", __ATOMIC_RELEASE);
-                return m;
-            }
-            mem_free(mine);
-        }
-        if (slice_eq(slice_str(is), labels))
-            return m;
-    }
-    return NULL;
-}
-
 /* metric.add(name, n): n from 0, default 1. */
 int lua_req_metric_add(struct script_call *c, void *ctx)
 {
@@ -352,7 +323,9 @@ int lua_req_metric_add(struct script_call *c, void *ctx)
     if (!lua_req_metric_name_ok(name) || n < 0)
         return script_fail(c, "metric.add(name, n): a name has up to 64 letters, digits, _ - . and :, "
                            "n is a whole number from 0");
-    m = lua_req_metric_of(lua_req_metric_labels(&lua_lib_of(ctx)->scratch, u->d->at->policy, name));
+    m = metric_claim(lua_req_metric, LUA_REQ_METRICS, "postern_lua_total",
+                     "What Lua policies count with postern.metric.add.",
+                     lua_req_metric_labels(&lua_lib_of(ctx)->scratch, u->d->at->policy, name));
     if (m)
         metric_add(m, (uint64_t)n);
     script_bool(c, m != NULL);

@@ -284,10 +284,10 @@ static enum item_said transform_run_trouble(struct transform_scope *x, int64_t b
     const struct transform_policy *p = transform_run_policy(x);
     bool pass = p->shadow || p->failure_mode_allow;
 
-    decision_trace(x->d, "transformation", p->name, x->rule, p->shadow ? "shadow" : pass ? "pass" : "trouble",
-                   x->words, began);
     if (p->shadow)
-        decision_shadow(x->d, p->name, x->reason);
+        decision_shadow(x->d, "transformation", p->name, x->rule, x->reason, began);
+    else
+        decision_trace(x->d, "transformation", p->name, x->rule, pass ? "pass" : "trouble", x->words, began);
     if (pass)
         return ITEM_GO;
     decision_deny(x->d, x->status, x->reason, x->words, x->rule);
