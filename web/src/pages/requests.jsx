@@ -37,10 +37,9 @@ function List({ denied }) {
   const refresh = () => load.reload().then(() => say(t('requests.refreshed')));
   const toggle = (ev) => go(ev.target.checked ? '/admin/requests?denied=1' : '/admin/requests', { replace: true });
   const columns = [
-    { title: t('requests.request'), class: 'wide', cell: (d) => <Address d={d} href={`/admin/requests/${d.id}`} /> },
-    { title: t('requests.result'), cell: (d) => <span class="result"><StatusCode code={d.status} />{verdict(d)}</span> },
-    { title: t('requests.reason'), cell: (d) => <code>{d.reason}</code> },
-    { title: t('requests.who'), cell: (d) => d.user || <span class="muted">–</span> },
+    { title: t('requests.request'), cell: (d) => <Address d={d} href={`/admin/requests/${d.id}`} /> },
+    { title: t('requests.result'), cell: (d) => <><span class="result"><StatusCode code={d.status} />{verdict(d)}</span><code class="muted reason">{d.reason}</code></> },
+    { title: t('requests.who'), class: 'who', cell: (d) => d.user || <span class="muted">–</span> },
     { title: t('requests.when'), cell: (d) => <Time iso={iso(d)} /> },
     { title: t('requests.took'), class: 'n', cell: (d) => took(d.took_ns) },
   ];
