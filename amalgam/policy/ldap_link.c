@@ -538,8 +538,11 @@ void ldap_close(struct policy_ctx *c)
         return;
     for (struct ldap_server *s = c->ldap->servers, *next; s; s = next) {
         next = s->next;
-        while (s->links)
-            ldap_drop(s->links);
+        for (struct ldap_link *k = s->links; k; k = k->next) { /* they go when their connections have ended */
+            k->server = NULL;
+            k->ask = NULL;
+            conn_abort(k->c);
+        }
         mem_free(s);
     }
     mem_free(c->ldap);
