@@ -170,14 +170,16 @@ static uint64_t lua_args(struct script_call *c)
     return hash;
 }
 
-static struct lua_said *lua_say_new(struct lua_replay *r, lua_lib_fn *fn, uint64_t args, size_t bytes)
+static bool lua_say_room(struct lua_replay *r, size_t bytes)
 {
-    struct lua_said *s;
-
     r->said_bytes += bytes;
-    if (r->said_n >= LUA_HTTP_SAID_MAX || r->said_bytes > LUA_HTTP_SAID_BYTES)
-        return NULL;
-    s = ARENA_NEW(r->d->arena, struct lua_said);
+    return r->said_n < LUA_HTTP_SAID_MAX && r->said_bytes <= LUA_HTTP_SAID_BYTES;
+}
+
+static struct lua_said *lua_say_new(struct lua_replay *r, lua_lib_fn *fn, uint64_t args)
+{
+    struct lua_said *s = ARENA_NEW(r->d->arena, struct lua_said);
+
     s->fn = fn;
     s->args = args;
     *r->end = s;
@@ -217,9 +219,9 @@ static bool lua_keep(struct script_call *c, struct lua_replay *r, lua_lib_fn *fn
     for (size_t i = 0; i < values_n; i++)
         if (script_kind(c, -1 - (int)i) == SK_STR)
             bytes += script_to_str(c, -1 - (int)i).n;
-    s = lua_say_new(r, fn, args, bytes);
-    if (!s)
+    if (!lua_say_room(r, bytes))
         return false;
+    s = lua_say_new(r, fn, args);
     s->failed = n < 0;
     s->values_n = values_n;
     s->values = ARENA_ARRAY(r->d->arena, struct lua_value, values_n + 1);
@@ -585,12 +587,13 @@ static struct lua_replay *lua_replay_move(struct decision *d, const struct lua_r
 static void lua_http_done(void *user, const struct fetch_reply *reply)
 {
     struct lua_replay *r = user;
-    struct lua_said *s = lua_say_new(r, r->want_fn, r->want_args, reply->body.n);
+    static const struct fetch_reply too_much = {.rc = RC_TOOBIG, .why = "too much to keep for one decision"};
+    bool room = lua_say_room(r, reply->body.n + 64);
+    struct lua_said *s = lua_say_new(r, r->want_fn, r->want_args); /* in any case: it was asked */
 
-    if (s)
-        s->reply = lua_reply_copy(r->d->arena, reply);
+    s->reply = lua_reply_copy(r->d->arena, room ? reply : &too_much);
     r->wants = false;
-    decision_wake(r->d); /* without s the script asks once more, and fails by the number of calls */
+    decision_wake(r->d);
 }
 
 void lua_replay_begin(struct decision *d)

@@ -171,6 +171,19 @@ static void nothing_happens_twice(void)
     T_INT(nt_get(&server.requests) - before, 3);
 }
 
+/* What cannot be kept is not asked for again. */
+static void too_much_to_keep(void)
+{
+    uint64_t before = nt_get(&server.requests);
+    run("postern.store.set('big', string.rep('x', 65000))\n"
+        "for i = 1, 63 do postern.store.get('big') end\n"
+        "local r, why = postern.http.post(config.url .. '/big?200000', 'x')\n"
+        "return {allow = true, headers = {['x-r'] = why}}");
+    T(got.allowed);
+    T_TEXT(slice_str(got.x), "too much to keep for one decision");
+    T_INT(nt_get(&server.requests) - before, 1);
+}
+
 static void time_and_chance_stand_still(void)
 {
     run("local t, r, n = os.time(), math.random(1 << 60), postern.now()\n"
@@ -328,6 +341,7 @@ int main(void)
     ft_serve(&server, NULL);
     T_RUN(answers_come_back);
     T_RUN(nothing_happens_twice);
+    T_RUN(too_much_to_keep);
     T_RUN(time_and_chance_stand_still);
     T_RUN(it_cannot_be_caught);
     T_RUN(whom_it_may_ask);
