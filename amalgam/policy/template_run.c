@@ -336,7 +336,7 @@ static bool template_run_compare(struct template_run *r, enum template_op op, co
 
 static bool template_run_two(struct template_run *r, const struct template_expr *x, struct json *out)
 {
-    struct json a, b;
+    struct json a = {.kind = JSON_NULL}, b = a;
 
     if (!template_run_expr(r, x->args[0], &a))
         return false;
@@ -371,7 +371,7 @@ static bool template_run_default(struct template_run *r, const struct template_e
 
 static bool template_run_call(struct template_run *r, const struct template_expr *x, struct json *out)
 {
-    struct json args[4];
+    struct json args[4] = {{.kind = JSON_NULL}};
 
     if (!x->fn->run)
         return template_run_default(r, x, out);
@@ -407,7 +407,7 @@ static bool template_run_list(struct template_run *r, const struct template_expr
 static bool template_run_expr(struct template_run *r, const struct template_expr *x, struct json *out)
 {
     static const struct json minus_one = {.kind = JSON_INT, .i = -1};
-    struct json a;
+    struct json a = {.kind = JSON_NULL};
 
     if (!template_charge(r, 1))
         return false;
@@ -517,7 +517,7 @@ static bool template_run_block(struct template_run *r, const struct template_stm
 static bool template_run_set(struct template_run *r, const struct template_stmt *s)
 {
     struct template_local *l;
-    struct json v;
+    struct json v = {.kind = JSON_NULL};
 
     if (!template_run_expr(r, s->e, &v) || !template_run_shallow(r, &v, TEMPLATE_RUN_DEPTH))
         return false;
@@ -555,7 +555,7 @@ static bool template_run_for(struct template_run *r, const struct template_stmt 
     const struct json *parent = template_run_local(outer, S("loop"));
     struct template_local loop = {S("loop"), {.kind = JSON_NULL}, outer}, value = {s->text, {.kind = JSON_NULL}, &loop};
     struct template_local key = {s->key, {.kind = JSON_NULL}, &value};
-    struct json over;
+    struct json over = {.kind = JSON_NULL};
     bool ok = true, keyed = s->key.n > 0;
 
     if (!template_run_expr(r, s->e, &over))
@@ -579,7 +579,7 @@ static bool template_run_for(struct template_run *r, const struct template_stmt 
 
 static bool template_run_stmt(struct template_run *r, const struct template_stmt *s, struct template_out *o)
 {
-    struct json v;
+    struct json v = {.kind = JSON_NULL};
 
     switch (s->kind) {
     case TK_TEXT: return template_run_put(r, o, s->text);
@@ -605,7 +605,7 @@ static bool template_run_block(struct template_run *r, const struct template_stm
 static bool template_run_alone(const struct template *t, struct template_run *r, struct slice *out, bool *ok)
 {
     const struct template_stmt *s = t->body;
-    struct json v;
+    struct json v = {.kind = JSON_NULL};
 
     if (s->next || (s->kind != TK_TEXT && (s->kind != TK_PRINT || r->escape)))
         return false;
