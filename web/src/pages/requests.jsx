@@ -69,7 +69,7 @@ function Fact({ name, children }) {
 function One({ id }) {
   const load = useLoad(() => get(`/admin/v1/decisions/${encodeURIComponent(id)}`), [id]);
   const d = load.data;
-  const todo = d && !d.allowed && `todo.${d.reason}`;
+  const todo = d && !d.allowed && `fix.${d.reason}`;
   const back = <p class="small back"><a href="/admin/requests"><Icon name="left" />{t('admin.requests')}</a></p>;
   const gone = load.fault && (load.fault.status === 404 || load.fault.status === 400);
   return (
