@@ -113,7 +113,7 @@ static inline const char *http_skip_target(const char *p, const char *end)
 
 bool http_value_ok(struct slice value)
 {
-    return http_skip_value(value.p, value.p + value.n) == value.p + value.n;
+    return value.n == 0 || http_skip_value(value.p, value.p + value.n) == value.p + value.n;
 }
 
 bool http_token_ok(struct slice name)
