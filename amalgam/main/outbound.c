@@ -69,13 +69,13 @@ struct fetcher *outbound_fetcher(const struct outbound *o, struct reactor *r)
 
 void outbound_stop(struct outbound *o)
 {
-    pool_close(o->names);
-    o->names = NULL;
+    pool_stop(o->names);
 }
 
 void outbound_close(struct outbound *o)
 {
-    outbound_stop(o);
+    pool_close(o->names);
+    o->names = NULL;
     tls_client_close(o->trust);
     o->trust = NULL;
 }

@@ -419,7 +419,7 @@ static void serve_down(struct serve *s, bool threads)
     for (int d = 0; d < DOORS; d++)
         if (a->listeners[d])
             listener_close(a->listeners[d]);
-    pool_close(s->passwords); /* what it finished is told when the fetchers are closed */
+    pool_stop(s->passwords); /* what it finished is told when the fetchers are closed */
     outbound_stop(&s->outbound);
     for (size_t i = 0; i < a->workers; i++)
         fetcher_close(s->workers[i].fetcher);
@@ -436,6 +436,7 @@ static void serve_down(struct serve *s, bool threads)
         if (s->workers[i].policy)
             policy_ctx_close(s->workers[i].policy);
     }
+    pool_close(s->passwords); /* decisions that went on until now may have asked it, in vain */
     outbound_close(&s->outbound);
     struct tls_server *tls[] = {a->portal_tls, a->check_tls, a->redis_tls};
     for (size_t i = 0; i < ARRAY_LEN(tls); i++)

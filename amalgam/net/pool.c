@@ -97,9 +97,9 @@ enum rc pool_submit(struct pool *p, struct reactor *home, struct pool_job *j)
     return taken ? RC_OK : RC_BUSY;
 }
 
-void pool_close(struct pool *p)
+void pool_stop(struct pool *p)
 {
-    if (p == NULL)
+    if (p == NULL || p->stopping)
         return;
     pthread_mutex_lock(&p->mutex);
     p->stopping = true;
@@ -107,6 +107,13 @@ void pool_close(struct pool *p)
     pthread_mutex_unlock(&p->mutex);
     for (int i = 0; i < p->threads_n; i++)
         thread_join(p->threads[i]);
+}
+
+void pool_close(struct pool *p)
+{
+    if (p == NULL)
+        return;
+    pool_stop(p);
     pthread_cond_destroy(&p->some);
     pthread_mutex_destroy(&p->mutex);
     mem_free(p);

@@ -20,6 +20,8 @@ struct pool_job {
 };
 FN struct pool *pool_open(int threads, size_t queue_max);
 FN enum rc pool_submit(struct pool *p, struct reactor *home, struct pool_job *j) MUST_CHECK;
-FN void pool_close(struct pool *p); /* runs what is queued */
+/* Runs what is queued and ends the threads; from then on pool_submit says RC_BUSY. */
+FN void pool_stop(struct pool *p);
+FN void pool_close(struct pool *p); /* pool_stop, if that was not done, and frees it */
 
 #endif

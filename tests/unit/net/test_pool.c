@@ -87,11 +87,27 @@ static void closing_runs_what_is_queued(void)
     T(done_n == 100);
 }
 
+static void a_stopped_pool_takes_no_more(void)
+{
+    struct pool *p = pool_open(2, 4);
+    struct reactor *r;
+    struct err e;
+    struct pool_job j = {0};
+
+    T(reactor_open(0, &r, &e) == RC_OK);
+    pool_stop(p);
+    pool_stop(p);
+    T(pool_submit(p, r, &j) == RC_BUSY);
+    pool_close(p);
+    reactor_close(r);
+}
+
 int main(void)
 {
     log_init(LOG_SILENT, false);
     T_RUN(every_job_is_worked_and_done_once);
     T_RUN(a_full_queue_is_busy_at_once);
     T_RUN(closing_runs_what_is_queued);
+    T_RUN(a_stopped_pool_takes_no_more);
     return t_done();
 }
