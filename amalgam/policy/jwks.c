@@ -3,7 +3,7 @@
  *
  * A source that is a URL is fetched when a token first needs it and then again behind the back of the
  * checks when its interval is over; while a fetch fails the keys that are there stay in use. A kid that no
- * key has is a reason to fetch before the time, so often per interval as the source allows; all decisions
+ * key has is a reason to fetch before the time, as often and as soon as the source allows; all decisions
  * that need the same keys wait for one fetch. What comes over the network is bounded in size and time, is
  * never redirected, and may hold no secrets. Sources in the policy itself are read on first use: each
  * thread has keys of its own, because mbedTLS writes into them.
@@ -25,9 +25,10 @@ struct jwks_entry {
     int64_t due_ms;      /* wall clock of the batch: not asked again before */
     int64_t refresh_ms;
     int flags, asked;    /* asked: for unknown kids in this interval */
+    int64_t asked_ms;    /* when last; wall clock */
     struct fetch *fetch; /* under way */
     int64_t began_ms, began_mono_ms;
-    struct token_wait *waiting;
+    struct jwks_wait *waiting;
     const char *why;     /* of the last failure, or NULL */
     struct slice host;
     struct jwks_entry *next;
@@ -78,11 +79,11 @@ static void jwks_failed(struct jwks_entry *e, const char *why, const char *text,
 
 static void jwks_wake(struct jwks_entry *e)
 {
-    struct token_wait *w = e->waiting;
+    struct jwks_wait *w = e->waiting;
 
     e->waiting = NULL;
     while (w) {
-        struct token_wait *next = w->next; /* w ends with its decision */
+        struct jwks_wait *next = w->next; /* w ends with its decision */
         decision_wake(w->d);
         w = next;
     }
@@ -188,86 +189,90 @@ uint64_t jwks_version(struct policy_ctx *c, struct jwks_entry *e, const struct j
     return e->version;
 }
 
-static bool jwks_was_asked(const struct decision *d, const struct jwks_source *s)
+/* SHA-256 is as good in eight bytes where one decision's few sources are told apart. */
+static uint64_t jwks_mark(const struct jwks_source *s)
 {
-    const struct token_wait *w = d->wait;
+    uint64_t mark;
 
-    for (size_t i = 0; w && i < w->asked_n; i++)
-        if (w->asked[i] == s)
-            return true;
-    return w && w->asked_n == TOKEN_ASKED_MAX;
+    memcpy(&mark, s->id, sizeof mark);
+    return mark;
 }
 
-/* Called when the decision has memory of its own. */
-static void jwks_begin(struct decision *d)
+static bool jwks_was_asked(const struct jwks_wait *w, const struct jwks_source *s)
 {
-    const struct jwks_source *s = d->wait_for;
-    struct jwks_entry *e = jwks_entry_of(d->c, s);
-    struct token_wait *w = token_wait_of(d);
+    for (size_t i = 0; w && i < w->asked_n; i++)
+        if (w->asked[i] == jwks_mark(s))
+            return true;
+    return w && w->asked_n == JWKS_ASKED_MAX;
+}
 
+void jwks_join(struct decision *d, const struct jwks_source *s, struct jwks_wait *w)
+{
+    struct jwks_entry *e = jwks_entry_of(d->c, s);
+
+    w->d = d;
     w->next = e->waiting;
     e->waiting = w;
-    if (e->fetch) /* it may have begun too early for this kid: asking once more stays allowed */
+    if (e->fetch && w->joined != jwks_mark(s)) { /* it may have begun too early for this kid: once more is allowed */
+        w->joined = jwks_mark(s);
         return;
-    w->asked[w->asked_n++] = s;
-    e->asked += e->keys != NULL; /* there are keys, but not the one */
+    }
+    w->asked[w->asked_n++] = jwks_mark(s);
+    if (e->fetch)
+        return;
+    if (e->keys) { /* there are keys, but not the one */
+        e->asked++;
+        e->asked_ms = d->c->now_ms;
+    }
     jwks_fetch(d->c, e, s);
 }
 
-static enum jwks_said jwks_ask(struct decision *d, const struct jwks_source *s)
-{
-    d->begin = jwks_begin;
-    d->wait_for = s;
-    return JWKS_WAIT;
-}
-
-struct token_wait *token_wait_of(struct decision *d)
-{
-    struct token_wait *w = d->wait;
-
-    if (!w)
-        d->wait = w = ARENA_NEW(d->arena, struct token_wait);
-    w->d = d;
-    return w;
-}
-
-static enum jwks_said jwks_get_local(struct jwks_entry *e, const struct jwks_source *s,
-                                     struct jwks **keys, const char **why)
+static enum jwks_said jwks_get_local(struct jwks_entry *e, const struct jwks_source *s, struct jwks_got *out)
 {
     struct jwks *k = NULL;
 
     if (UNLIKELY(!e->keys)) {
         if (jwks_parse(s->text, s->flags, &k, NULL) != RC_OK) { /* it was read when the set was loaded */
-            *why = "keys";
+            out->why = "keys";
             return JWKS_NONE;
         }
         jwks_take(e, k);
     }
-    *keys = e->keys;
+    out->keys = e->keys;
     return JWKS_HAVE;
 }
 
-enum jwks_said jwks_get(struct decision *d, const struct jwks_source *s, const struct jwt *t,
-                        struct jwks **keys, struct jwks_entry **from, const char **why)
+/* May an unknown kid ask for the keys now? */
+static bool jwks_may_ask(const struct policy_ctx *c, const struct jwks_entry *e, const struct jwks_source *s,
+                         const struct jwks_wait *w)
 {
-    struct jwks_entry *e = jwks_entry_of(d->c, s);
-    bool asked = jwks_was_asked(d, s);
+    int64_t ago_ms = c->now_ms - e->asked_ms;
 
-    *from = e;
+    if (e->asked >= s->unknown_max)
+        return false;
+    if (w && w->joined == jwks_mark(s))
+        return true;
+    return e->asked_ms == 0 || ago_ms >= s->unknown_gap_ms || -ago_ms > s->unknown_gap_ms; /* a clock set back */
+}
+
+enum jwks_said jwks_get(struct policy_ctx *c, const struct jwks_source *s, const struct jwt *t,
+                        const struct jwks_wait *w, struct jwks_got *out)
+{
+    struct jwks_entry *e = jwks_entry_of(c, s);
+    bool asked = jwks_was_asked(w, s);
+
+    *out = (struct jwks_got){.from = e, .why = "no_outbound"};
     if (s->text.n)
-        return jwks_get_local(e, s, keys, why);
-    *why = "no_outbound";
-    if (!d->c->opts.fetcher && !e->keys)
+        return jwks_get_local(e, s, out);
+    if (!c->opts.fetcher && !e->keys)
         return JWKS_NONE;
-    jwks_refresh(d->c, e, s);
-    *keys = e->keys;
+    jwks_refresh(c, e, s);
+    out->keys = e->keys;
     if (!e->keys) {
-        *why = e->why ? e->why : "fetch";
-        return e->fetch && !asked ? jwks_ask(d, s) : JWKS_NONE;
+        out->why = e->why ? e->why : "fetch";
+        return e->fetch && !asked ? JWKS_WAIT : JWKS_NONE;
     }
-    if (LIKELY(jwks_has(e->keys, t)) || asked || !d->c->opts.fetcher)
+    if (LIKELY(jwks_has(e->keys, t)) || asked || !c->opts.fetcher || s->unknown_max == 0)
         return JWKS_HAVE;
-    if (!e->fetch && e->asked >= s->unknown_max)
-        return JWKS_HAVE;
-    return jwks_ask(d, s);
+    return e->fetch || jwks_may_ask(c, e, s, w) ? JWKS_WAIT : JWKS_HAVE;
 }

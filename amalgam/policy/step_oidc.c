@@ -181,8 +181,11 @@ static void oidc_begin(struct decision *d)
         f = oidc_keep(d);
     switch (f->want) {
     case OIDC_WANT_DISCOVERY:
-    case OIDC_WANT_KEYS:
         oidc_provider_wait(d, d->at->data, f);
+        break;
+    case OIDC_WANT_KEYS:
+        MUST(oidc_tokens_source(d->arena, d->at->data, f->url, &f->source));
+        jwks_join(d, &f->source, &f->keys);
         break;
     case OIDC_WANT_TOKENS:
         oidc_ask_tokens(d, f);

@@ -4,7 +4,7 @@
  *     step_oauth2.c         which of the three kinds of oauth2 it is
  *     step_oidc_conf.c      YAML -> struct oidc_step
  *     step_oidc_codec.c     records, sealed texts, cookies: bytes <-> structs, pure
- *     step_oidc_provider.c  what the identity provider says about itself, and its keys: per thread
+ *     step_oidc_provider.c  what the identity provider says about itself: per thread (its keys: jwks.c)
  *     step_oidc.c           one request: which of the paths below it takes, and what waits
  *     step_oidc_login.c     to the provider: state, nonce, PKCE
  *     step_oidc_callback.c  back from it: code for tokens, a new session
@@ -20,6 +20,7 @@
 
 #include "net/fetch.h"
 #include "policy/inside.h"
+#include "policy/token.h"
 #include "wire/jwt.h"
 
 enum {
@@ -28,6 +29,7 @@ enum {
     OIDC_SESSION_S = 30 * 24 * 3600,      /* when maxAge does not say */
     OIDC_TOKEN_MS = 5 * 60 * 1000,       /* when the provider does not say how long tokens live */
     OIDC_FETCH_MS = 5000,
+    OIDC_KID_MS = 10 * 1000,             /* between two questions for keys, when the policy does not say */
     OIDC_LOCK_MS = 15 * 1000,            /* one refresh of a session at a time */
     OIDC_POLL_MS = 40,                   /* the others look again so often, */
     OIDC_POLL_MAX_MS = 10 * 1000,        /* for so long */
@@ -63,6 +65,8 @@ struct oidc_step {
     struct slice ident; /* of provider and client: sessions of others are not taken */
     struct slice issuer, discovery_url;
     int64_t poll_ms;
+    int unknown_max;           /* jwksCacheRefreshPolicy: questions for an unknown kid in poll_ms, */
+    int64_t unknown_gap_ms;    /* and the least time between two */
     struct oidc_endpoints own; /* of discoveryOverride, or all of them when plain */
     struct slice client_id, client_secret, client_pem, client_kid;
     enum oidc_client client;
@@ -143,9 +147,6 @@ enum oidc_got { OIDC_GOT, OIDC_GOT_WAIT /* oidc_provider_wait, then ask again */
 /* Endpoints as found, with those of discoveryOverride put over them. Valid until the next wait. */
 FN enum oidc_got oidc_provider_get(struct decision *d, const struct oidc_step *o,
                                    struct oidc_endpoints *out);
-/* Keys for this token; stale ones are asked for anew, an unknown kid at most once in ten seconds. */
-FN enum oidc_got oidc_provider_keys(struct decision *d, struct slice url, const struct jwt *t,
-                                    struct jwks **out);
 FN void oidc_provider_wait(struct decision *d, const struct oidc_step *o, struct oidc_flow *f);
 
 /* ---- one request (step_oidc.c) ---- */
@@ -170,7 +171,8 @@ struct oidc_flow { /* d->wait */
     struct slice answer; /* its body, copied */
     bool waited;         /* for the provider: not again */
     int64_t poll_until_ms;
-    int64_t asked_ms;    /* for keys with an unknown kid, first; monotonic */
+    struct jwks_wait keys;
+    struct jwks_source source; /* of the keys that are wanted, at url */
     struct oidc_login login;
     struct oidc_session session; /* read, or made of new tokens */
     struct slice hash;           /* name of the session's entry in the store */
@@ -217,6 +219,9 @@ FN enum rc oidc_tokens_take(struct decision *d, const struct oidc_step *o, struc
 /* STEP_PASS: the id token of f->session is the provider's and for us; sub and sid are taken. */
 FN enum step_said oidc_tokens_verify(struct decision *d, const struct step *s, struct oidc_flow *f,
                                      struct slice nonce, enum oidc_stage again);
+/* Where the provider's keys are. False: url is no address. */
+FN bool oidc_tokens_source(struct arena *a, const struct oidc_step *o, struct slice url,
+                           struct jwks_source *out) MUST_CHECK;
 /* Sent and forgotten. */
 FN void oidc_tokens_revoke(struct decision *d, const struct oidc_step *o, const struct oidc_endpoints *e,
                            struct slice token, const char *hint);

@@ -6,6 +6,7 @@
  * while a set is loaded. Tested by tests/unit/policy/test_oidc_conf.c.
  */
 #include "policy/step_oidc.h"
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -67,6 +68,10 @@ struct oidc_conf_session {
     struct oidc_conf_redis *redis;
     struct oidc_conf_cipher *cipher;
 };
+struct oidc_conf_refetch {
+    const struct yaml *never, *always;
+    int64_t most;
+};
 struct oidc_conf_doc {
     struct slice app_url, callback, client_id, issuer, poll, logout, after_logout;
     struct slice auth_endpoint, token_endpoint, revoke_endpoint;
@@ -81,6 +86,7 @@ struct oidc_conf_doc {
     struct oidc_conf_session *session;
     struct oidc_conf_end *end;
     struct oidc_conf_front *front;
+    struct oidc_conf_refetch *refetch;
 };
 
 /* clang-format off */
@@ -128,6 +134,12 @@ static const struct field_row oidc_conf_front_rows[] = {
     {"path", FIELD_STR, AT(oidc_conf_front, path), FIELD_REQUIRED, 0, 0, NULL, NULL, "path that the provider's page loads at its logout"},
 };
 static const struct field_table oidc_conf_front = {sizeof(struct oidc_conf_front), oidc_conf_front_rows, ARRAY_LEN(oidc_conf_front_rows)};
+static const struct field_row oidc_conf_refetch_rows[] = {
+    {"never", FIELD_NODE, AT(oidc_conf_refetch, never), 0, 0, 0, NULL, NULL, "only every discoveryPollInterval"},
+    {"always", FIELD_NODE, AT(oidc_conf_refetch, always), 0, 0, 0, NULL, NULL, "whenever a kid is unknown"},
+    {"maxIdpReqPerPollingInterval", FIELD_INT, AT(oidc_conf_refetch, most), 0, 0, 1000000, NULL, NULL, "so often in one discoveryPollInterval"},
+};
+static const struct field_table oidc_conf_refetch = {sizeof(struct oidc_conf_refetch), oidc_conf_refetch_rows, ARRAY_LEN(oidc_conf_refetch_rows)};
 static const struct field_row oidc_conf_headers_rows[] = {
     {"idTokenHeader", FIELD_STR, AT(oidc_conf_headers, id_token), 0, 0, 0, NULL, NULL, "header for the id token"},
     {"accessTokenHeader", FIELD_STR, AT(oidc_conf_headers, access_token), 0, 0, 0, NULL, NULL, "header for the access token"},
@@ -200,7 +212,7 @@ static const struct field_row oidc_conf_rows[] = {
     COMMON,
     {"issuerUrl", FIELD_STR, AT(oidc_conf_doc, issuer), FIELD_REQUIRED, 0, 0, NULL, NULL, "the provider"},
     {"clientAuthentication", FIELD_OBJ, AT(oidc_conf_doc, client), 0, 0, 0, &oidc_conf_client, NULL, "how the client shows who it is"},
-    {"discoveryPollInterval", FIELD_STR, AT(oidc_conf_doc, poll), 0, 0, 0, NULL, NULL, "how often the provider's description is read; 30m"},
+    {"discoveryPollInterval", FIELD_STR, AT(oidc_conf_doc, poll), 0, 0, 0, NULL, NULL, "how often the provider's description and keys are read; 30m"},
     {"discoveryOverride", FIELD_OBJ, AT(oidc_conf_doc, override), 0, 0, 0, &oidc_conf_override_table, NULL, "instead of what the description says"},
     {"parseCallbackPathAsRegex", FIELD_BOOL, AT(oidc_conf_doc, callback_regex), 0, 0, 0, NULL, NULL, "callbackPath is an expression"},
     {"endSessionProperties", FIELD_OBJ, AT(oidc_conf_doc, end), 0, 0, 0, &oidc_conf_end, NULL, "how the provider's session is ended"},
@@ -208,7 +220,7 @@ static const struct field_row oidc_conf_rows[] = {
     {"identityToken", FIELD_OBJ, AT(oidc_conf_doc, id), 0, 0, 0, &oidc_conf_claims, NULL, "from the id token"},
     {"accessToken", FIELD_OBJ, AT(oidc_conf_doc, access), 0, 0, 0, &oidc_conf_claims, NULL, "from the access token, if it is a JWT"},
     {"dynamicMetadataFromClaims", FIELD_PAIRS, AT(oidc_conf_doc, metadata), 0, 0, 0, NULL, NULL, "metadata for the gateway: name and claim of the id token"},
-    QUIET("jwksCacheRefreshPolicy", "read: keys are asked for again when a kid is unknown, at most once in ten seconds"),
+    {"jwksCacheRefreshPolicy", FIELD_OBJ, AT(oidc_conf_doc, refetch), 0, 0, 0, &oidc_conf_refetch, NULL, "when the provider's keys are asked for because a kid is unknown"},
     NOTICE("sessionIdHeaderName", "not served: a session id is in its cookie and is never passed on"),
     NOTICE("provider", "not served: group claims that Azure keeps elsewhere are not fetched"),
     NOTICE("autoMapFromMetadata", "not served: write the parameters out"),
@@ -406,6 +418,21 @@ static void oidc_conf_endpoint(struct oidc_conf *c, const char *name, struct sli
         oidc_conf_fault(c, "%s: %s", name, e.text);
 }
 
+/* Absent: a change of keys is followed, with ten seconds between two questions. */
+static void oidc_conf_keys(struct oidc_conf *c)
+{
+    const struct oidc_conf_refetch *v = c->doc->refetch;
+
+    c->o->unknown_max = INT_MAX;
+    c->o->unknown_gap_ms = v ? 0 : OIDC_KID_MS;
+    if (!v)
+        return;
+    if ((v->never != NULL) + (v->always != NULL) + (v->most > 0) > 1)
+        oidc_conf_fault(c, "jwksCacheRefreshPolicy: one of never, always and maxIdpReqPerPollingInterval");
+    if (!v->always)
+        c->o->unknown_max = (int)v->most; /* 0 for never, and for a policy that says nothing */
+}
+
 static void oidc_conf_endpoints(struct oidc_conf *c)
 {
     const struct oidc_conf_override *v = c->doc->override;
@@ -423,6 +450,7 @@ static void oidc_conf_endpoints(struct oidc_conf *c)
     o->issuer = oidc_conf_no_slash(oidc_conf_url(c, "issuerUrl", c->doc->issuer, NULL));
     o->discovery_url = arena_fmt(&c->l->set->arena, "%.*s/.well-known/openid-configuration", SFMT(o->issuer));
     o->poll_ms = MAX(1000, oidc_conf_ms(c, "discoveryPollInterval", c->doc->poll, 30 * 60 * 1000));
+    oidc_conf_keys(c);
     if (!v)
         return;
     oidc_conf_endpoint(c, "authEndpoint", v->auth, &o->own.auth);

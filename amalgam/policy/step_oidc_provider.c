@@ -1,12 +1,11 @@
 /*
- * step_oidc_provider.c - what identity providers say about themselves, and their keys, per thread.
+ * step_oidc_provider.c - what identity providers say about themselves, per thread. Their keys: jwks.c.
  *
- * Two kinds of document, each by its URL: the description (OpenID Connect Discovery 1.0) and the JWK Set.
- * Asked for when first needed; decisions that need it wait on one request. Read again in the background
- * when its time is up; whatever goes wrong then, the last good one is kept. After a failure the next
- * attempt comes after one second, two, four, at most ten: a provider that is down at the start is
- * found when it is up, without anybody doing anything. An unknown kid asks for keys anew, at most once
- * in ten seconds. Endpoints must be https unless the issuer itself is not.
+ * The description (OpenID Connect Discovery 1.0), by its URL. Asked for when first needed; decisions that
+ * need it wait on one request. Read again in the background when its time is up; whatever goes wrong
+ * then, the last good one is kept. After a failure the next attempt comes after one second, two, four, at
+ * most ten: a provider that is down at the start is found when it is up, without anybody doing anything.
+ * Endpoints must be https unless the issuer itself is not.
  * Owner: struct policy_ctx. Tested by tests/unit/policy/test_oidc.c.
  */
 #include "base/log.h"
@@ -15,20 +14,17 @@
 enum {
     OIDC_PROVIDER_BACKOFF_MS = 1000,
     OIDC_PROVIDER_BACKOFF_MAX_MS = 10 * 1000,
-    OIDC_PROVIDER_KEYS_MS = 10 * 60 * 1000,
-    OIDC_PROVIDER_KID_MS = 10 * 1000,
     OIDC_PROVIDER_DOCS_MAX = 256,
     OIDC_PROVIDER_BYTES = 256 << 10
 };
 
 struct oidc_doc {
     struct policy_ctx *c;
-    struct slice url, issuer; /* in memory of its own; issuer: of a description */
-    bool is_keys, have;
+    struct slice url, issuer; /* in memory of its own */
+    bool have;
     struct arena arena;       /* of `found` */
     struct oidc_endpoints found;
-    struct jwks *keys;
-    int64_t read_ms, tried_ms, used_ms, began_ms; /* monotonic; 0: never */
+    int64_t read_ms, tried_ms, used_ms; /* monotonic; 0: never */
     int failures;
     struct fetch *fetch; /* under way */
     struct oidc_flow *waiters;
@@ -43,7 +39,6 @@ struct oidc_cache {
 
 static void oidc_provider_free(struct oidc_doc *x)
 {
-    jwks_free(x->keys);
     arena_free(&x->arena);
     mem_free((void *)(uintptr_t)x->url.p);
     mem_free(x);
@@ -77,8 +72,7 @@ static void oidc_provider_make_room(struct oidc_cache *x)
     }
 }
 
-static struct oidc_doc *oidc_provider_doc(struct policy_ctx *c, struct slice url, struct slice issuer,
-                                          bool is_keys)
+static struct oidc_doc *oidc_provider_doc(struct policy_ctx *c, struct slice url, struct slice issuer)
 {
     struct oidc_doc *x;
     char *text;
@@ -86,7 +80,7 @@ static struct oidc_doc *oidc_provider_doc(struct policy_ctx *c, struct slice url
     if (!c->oidc)
         c->oidc = mem_zalloc(sizeof *c->oidc);
     for (x = c->oidc->docs; x; x = x->next)
-        if (x->is_keys == is_keys && slice_eq(x->url, url)) {
+        if (slice_eq(x->url, url)) {
             x->used_ms = clock_mono_ms();
             return x;
         }
@@ -99,7 +93,6 @@ static struct oidc_doc *oidc_provider_doc(struct policy_ctx *c, struct slice url
     x->c = c;
     x->url = slice_of(text, url.n);
     x->issuer = slice_of(text + url.n, issuer.n);
-    x->is_keys = is_keys;
     x->used_ms = clock_mono_ms();
     arena_init(&x->arena, 1024, 1 << 20);
     x->next = c->oidc->docs;
@@ -190,29 +183,18 @@ static const char *oidc_provider_read_safely(struct oidc_doc *x, struct slice bo
     return why;
 }
 
-static const char *oidc_provider_take(struct oidc_doc *x, const struct fetch_reply *r, struct err *e)
+static const char *oidc_provider_take(struct oidc_doc *x, const struct fetch_reply *r)
 {
-    struct jwks *keys = NULL;
-
     if (r->rc != RC_OK)
         return r->why;
-    if (r->status != 200)
-        return "the answer is not 200";
-    if (!x->is_keys)
-        return oidc_provider_read_safely(x, r->body);
-    if (jwks_parse(r->body, 0, &keys, e) != RC_OK)
-        return e->text;
-    jwks_free(x->keys);
-    x->keys = keys;
-    return NULL;
+    return r->status == 200 ? oidc_provider_read_safely(x, r->body) : "the answer is not 200";
 }
 
 static void oidc_provider_done(void *user, const struct fetch_reply *r)
 {
     struct oidc_doc *x = user;
     struct oidc_flow *waiters = x->waiters;
-    struct err e = {0};
-    const char *why = oidc_provider_take(x, r, &e);
+    const char *why = oidc_provider_take(x, r);
     int64_t now = clock_mono_ms();
 
     x->fetch = NULL;
@@ -246,7 +228,7 @@ static void oidc_provider_fetch(struct oidc_doc *x)
     if (x->fetch || !x->c->opts.fetcher)
         return;
     arena_init(&scratch, 1024, 1 << 20);
-    x->tried_ms = x->began_ms = clock_mono_ms();
+    x->tried_ms = clock_mono_ms();
     if (fetch_url_parse(&scratch, x->url, &q.url, NULL) == RC_OK)
         x->fetch = fetch_start(x->c->opts.fetcher, &q, oidc_provider_done, x);
     arena_free(&scratch);
@@ -293,7 +275,7 @@ enum oidc_got oidc_provider_get(struct decision *d, const struct oidc_step *o, s
     *out = o->own;
     if (o->plain)
         return OIDC_GOT;
-    x = oidc_provider_doc(d->c, o->discovery_url, o->issuer, false);
+    x = oidc_provider_doc(d->c, o->discovery_url, o->issuer);
     if (x->have) {
         *out = x->found;
         oidc_provider_renew(x, o->poll_ms);
@@ -308,30 +290,9 @@ enum oidc_got oidc_provider_get(struct decision *d, const struct oidc_step *o, s
     return OIDC_GOT_WAIT;
 }
 
-enum oidc_got oidc_provider_keys(struct decision *d, struct slice url, const struct jwt *t,
-                                 struct jwks **out)
-{
-    struct oidc_doc *x = oidc_provider_doc(d->c, url, S(""), true);
-    bool lately = x->tried_ms > 0 && clock_mono_ms() - x->tried_ms < OIDC_PROVIDER_KID_MS;
-    struct oidc_flow *f = d->wait; /* tokens are looked at after a wait only */
-    bool early = f && f->asked_ms && x->began_ms < f->asked_ms; /* the answer may be older than the token */
-
-    *out = x->keys;
-    if (!x->have)
-        return d->c->opts.fetcher && !oidc_provider_resting(x) ? OIDC_GOT_WAIT : OIDC_GOT_NONE;
-    if (!jwks_has(x->keys, t) && (x->fetch || !lately || early)) {
-        if (f && !f->asked_ms)
-            f->asked_ms = clock_mono_ms();
-        return OIDC_GOT_WAIT;
-    }
-    oidc_provider_renew(x, OIDC_PROVIDER_KEYS_MS);
-    return OIDC_GOT;
-}
-
 void oidc_provider_wait(struct decision *d, const struct oidc_step *o, struct oidc_flow *f)
 {
-    bool keys = f->want == OIDC_WANT_KEYS;
-    struct oidc_doc *x = oidc_provider_doc(d->c, keys ? f->url : o->discovery_url, keys ? S("") : o->issuer, keys);
+    struct oidc_doc *x = oidc_provider_doc(d->c, o->discovery_url, o->issuer);
 
     f->next = x->waiters;
     x->waiters = f;

@@ -200,20 +200,36 @@ static const char *oidc_tokens_for_us(const struct jwt *t, const struct oidc_ste
     return oidc_tokens_at_hash(t, access) ? NULL : "at_hash_mismatch";
 }
 
+bool oidc_tokens_source(struct arena *a, const struct oidc_step *o, struct slice url, struct jwks_source *out)
+{
+    *out = (struct jwks_source){.text = S(""), .refresh_ms = o->poll_ms, .timeout_ms = OIDC_FETCH_MS,
+                                .unknown_max = o->unknown_max, .unknown_gap_ms = o->unknown_gap_ms};
+    if (fetch_url_parse(a, url, &out->url, NULL) != RC_OK)
+        return false;
+    jwks_source_name(out, url);
+    return true;
+}
+
 static enum step_said oidc_tokens_keys(struct decision *d, const struct oidc_step *o, struct oidc_flow *f,
                                        const struct jwt *t, struct oidc_endpoints *e, struct jwks **keys,
                                        enum oidc_stage again)
 {
     enum oidc_got got = oidc_provider_get(d, o, e);
+    enum jwks_said said = JWKS_NONE;
+    struct jwks_source source;
+    struct jwks_got found;
 
     if (got == OIDC_GOT_WAIT)
         return oidc_wait(f, again, OIDC_WANT_DISCOVERY);
-    if (got == OIDC_GOT)
-        got = oidc_provider_keys(d, e->jwks, t, keys);
+    if (got == OIDC_GOT && oidc_tokens_source(d->arena, o, e->jwks, &source))
+        said = jwks_get(d->c, &source, t, &f->keys, &found);
+    if (said == JWKS_NONE)
+        return oidc_trouble(d, "idp_unavailable");
     f->url = e->jwks;
-    if (got == OIDC_GOT_WAIT)
+    if (said == JWKS_WAIT)
         return oidc_wait(f, again, OIDC_WANT_KEYS);
-    return got == OIDC_GOT ? STEP_PASS : oidc_trouble(d, "idp_unavailable");
+    *keys = found.keys;
+    return STEP_PASS;
 }
 
 enum step_said oidc_tokens_verify(struct decision *d, const struct step *s, struct oidc_flow *f,

@@ -110,9 +110,9 @@ static void step_token_answered(void *user, const struct fetch_reply *r)
 
     *a = (struct token_answer){.there = true, .rc = r->rc, .status = r->status, .why = r->why};
     if (r->rc == RC_OK &&
-        json_parse(w->d->arena, r->body, STEP_TOKEN_REPLY_MAX, &j, NULL) == RC_OK && j->kind == JSON_OBJ)
+        json_parse(w->keys.d->arena, r->body, STEP_TOKEN_REPLY_MAX, &j, NULL) == RC_OK && j->kind == JSON_OBJ)
         a->body = j;
-    decision_wake(w->d);
+    decision_wake(w->keys.d);
 }
 
 static void step_token_begin(struct decision *d)

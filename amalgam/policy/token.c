@@ -197,12 +197,35 @@ static enum token_said token_bad(struct token_found *out, enum jwt_fault f)
     return TOKEN_BAD;
 }
 
+struct token_wait *token_wait_of(struct decision *d)
+{
+    struct token_wait *w = d->wait;
+
+    if (!w)
+        d->wait = w = ARENA_NEW(d->arena, struct token_wait);
+    w->keys.d = d;
+    return w;
+}
+
+/* Called when the decision has memory of its own. */
+static void token_begin(struct decision *d)
+{
+    jwks_join(d, d->wait_for, &token_wait_of(d)->keys);
+}
+
+static enum token_said token_wait(struct decision *d, const struct jwks_source *s)
+{
+    d->begin = token_begin;
+    d->wait_for = s;
+    return TOKEN_WAIT;
+}
+
 /* Cheap refusals come before the signature; the answer is the same whoever asks. */
 static enum token_said token_verify(struct decision *d, const struct token_rule *r, struct slice token,
                                     const uint8_t key[2 * TOKEN_ID], struct token_found *out)
 {
-    struct jwks_entry *from = NULL;
-    struct jwks *keys = NULL;
+    const struct token_wait *w = d->wait;
+    struct jwks_got got = {0};
     struct jwt t;
     enum jwt_fault f = jwt_parse(d->arena, token, &t);
 
@@ -212,18 +235,19 @@ static enum token_said token_verify(struct decision *d, const struct token_rule 
         f = JWT_NO_KID;
     if (f != JWT_OK)
         return token_bad(out, f);
-    switch (jwks_get(d, r->keys, &t, &keys, &from, &out->why)) {
-    case JWKS_WAIT: return TOKEN_WAIT;
+    switch (jwks_get(d->c, r->keys, &t, w ? &w->keys : NULL, &got)) {
+    case JWKS_WAIT: return token_wait(d, r->keys);
     case JWKS_NONE:
+        out->why = got.why;
         out->fault = JWT_NO_KEYS;
         return TOKEN_TROUBLE;
     case JWKS_HAVE: break;
     }
-    f = jwt_verify(&t, keys, r->algs);
+    f = jwt_verify(&t, got.keys, r->algs);
     if (f != JWT_OK)
         return token_bad(out, f);
     out->claims = t.claims;
-    token_remember(d, r, &t, from, key);
+    token_remember(d, r, &t, got.from, key);
     return TOKEN_GOOD;
 }
 

@@ -1,8 +1,8 @@
 /*
  * token.h - tokens in policies: where keys come from, what a token must be, what was verified before.
  *
- * Shared by accessTokenValidation (step_token.c, step_token_call.c), JWTPolicy (cjwt.c, item_jwt.c) and jwt
- * (step_jwt.c). In the set, read-only: struct jwks_source, token_rule, token_call, claim_header. Per thread:
+ * Shared by accessTokenValidation (step_token.c, step_token_call.c), JWTPolicy (cjwt.c, item_jwt.c), jwt
+ * (step_jwt.c) and, for keys, oidcAuthorizationCode (step_oidc_tokens.c). In the set, read-only: struct jwks_source, token_rule, token_call, claim_header. Per thread:
  * key sets (jwks.c) and verified tokens (token.c); no lock is taken anywhere here.
  *
  * A step or item calls token_check; TOKEN_WAIT means that d->begin is set and it says STEP_WAIT; it is run
@@ -25,6 +25,7 @@ struct jwks_source {
     struct fetch_url url;  /* else where they are */
     int64_t refresh_ms, timeout_ms;
     int unknown_max;       /* fetches for unknown kids in one refresh interval */
+    int64_t unknown_gap_ms; /* least time between two of them */
     int flags;             /* of jwks_parse */
 };
 struct token_rule {
@@ -55,6 +56,8 @@ FN bool jwks_source_local(struct load *l, const struct field_in *in, const struc
 FN bool jwks_source_remote(struct load *l, const struct field_in *in, const struct yaml *at,
                            struct slice url, struct slice refresh, struct slice timeout, int flags,
                            struct jwks_source **out);
+/* Fills s->id of a source that is a URL; all else in it is set before. */
+FN void jwks_source_name(struct jwks_source *s, struct slice url);
 /* r->keys and r->need_kid, r->cache_ms are set before. */
 FN bool token_rule_compile(struct load *l, const struct field_in *in, const struct yaml *at,
                            const struct doc_rule *d, struct token_rule *r);
@@ -71,8 +74,16 @@ struct jwks_entry;
 FN struct jwks_cache *jwks_cache_open(void);
 FN void jwks_cache_close(struct jwks_cache *c);
 
-/* What a waiting decision keeps (d->wait). */
-enum { TOKEN_ASKED_MAX = 8 };
+/* What a decision that waits for keys keeps. Zero at first. */
+enum { JWKS_ASKED_MAX = 8 };
+struct jwks_wait {
+    struct jwks_wait *next;
+    struct decision *d;
+    uint64_t asked[JWKS_ASKED_MAX]; /* sources that were waited for already: not again */
+    size_t asked_n;
+    uint64_t joined; /* the source whose answer was under way: it may be older than the token */
+};
+/* What a waiting decision keeps (d->wait) of these steps. */
 struct token_answer { /* of an introspection or userinfo endpoint */
     bool there;
     enum rc rc;
@@ -81,19 +92,23 @@ struct token_answer { /* of an introspection or userinfo endpoint */
     const struct json *body; /* NULL: no JSON object */
 };
 struct token_wait {
-    struct token_wait *next;
-    struct decision *d;
-    const struct jwks_source *asked[TOKEN_ASKED_MAX]; /* waited for already: not again */
-    size_t asked_n;
+    struct jwks_wait keys;
     struct token_answer answers[2];
     size_t answer; /* the one under way */
 };
 FN struct token_wait *token_wait_of(struct decision *d); /* d->wait, made when there is none */
 
-enum jwks_said { JWKS_HAVE, JWKS_WAIT, JWKS_NONE };
-/* Keys for this token. JWKS_NONE: *why says what the last attempt met. */
-FN enum jwks_said jwks_get(struct decision *d, const struct jwks_source *s, const struct jwt *t,
-                           struct jwks **keys, struct jwks_entry **from, const char **why);
+enum jwks_said { JWKS_HAVE, JWKS_WAIT /* jwks_join, and ask again when woken */, JWKS_NONE };
+struct jwks_got {
+    struct jwks *keys;
+    struct jwks_entry *from;
+    const char *why; /* of JWKS_NONE: what the last attempt met */
+};
+/* Keys for this token. w: what this decision waited for, or NULL. */
+FN enum jwks_said jwks_get(struct policy_ctx *c, const struct jwks_source *s, const struct jwt *t,
+                           const struct jwks_wait *w, struct jwks_got *out);
+/* Once d has memory of its own, in which w is: d is woken when the keys are here, or not to be had. */
+FN void jwks_join(struct decision *d, const struct jwks_source *s, struct jwks_wait *w);
 FN uint64_t jwks_version(struct policy_ctx *c, struct jwks_entry *e, const struct jwks_source *s);
 
 struct token_cache;

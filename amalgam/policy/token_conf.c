@@ -85,12 +85,26 @@ bool jwks_source_local(struct load *l, const struct field_in *in, const struct y
     return true;
 }
 
+void jwks_source_name(struct jwks_source *s, struct slice url)
+{
+    struct sha256_state h;
+
+    sha256_start(&h);
+    token_conf_add_num(&h, s->flags);
+    token_conf_add(&h, S("remote"));
+    token_conf_add(&h, url);
+    token_conf_add_num(&h, s->refresh_ms);
+    token_conf_add_num(&h, s->timeout_ms);
+    token_conf_add_num(&h, s->unknown_max);
+    token_conf_add_num(&h, s->unknown_gap_ms);
+    sha256_end(&h, s->id);
+}
+
 bool jwks_source_remote(struct load *l, const struct field_in *in, const struct yaml *at,
                         struct slice url, struct slice refresh, struct slice timeout, int flags,
                         struct jwks_source **out)
 {
     struct jwks_source *s = ARENA_NEW(&l->set->arena, struct jwks_source);
-    struct sha256_state h;
     struct err e = {0};
 
     if (fetch_url_parse(&l->set->arena, url, &s->url, &e) != RC_OK) {
@@ -104,13 +118,7 @@ bool jwks_source_remote(struct load *l, const struct field_in *in, const struct 
     s->timeout_ms = MIN(MAX(s->timeout_ms, 1), 60000);
     s->unknown_max = 1;
     s->flags = flags & ~JWKS_SYMMETRIC;
-    sha256_start(&h);
-    token_conf_add_num(&h, s->flags);
-    token_conf_add(&h, S("remote"));
-    token_conf_add(&h, url);
-    token_conf_add_num(&h, s->refresh_ms);
-    token_conf_add_num(&h, s->timeout_ms);
-    sha256_end(&h, s->id);
+    jwks_source_name(s, url);
     *out = s;
     return true;
 }

@@ -582,15 +582,52 @@ static void keys_that_change(void)
     T_INT(idp.keys_asked, 1);
     jar.n = 0;
     idp.key = 1;
-    T_INT(visit(go("/get"))->status, 403); /* ten seconds between two questions for one set */
-    T_INT(idp.keys_asked, 1);
-    for (int i = 0; i < 120 && strcmp(last.reason, "signed_in"); i++) {
-        jar.n = 0;
-        usleep(100 * 1000);
-        (void)visit(go("/get"));
-    }
-    T_TEXT(slice_str(last.reason), "signed_in");
+    T_TEXT(slice_str(visit(go("/get"))->reason), "signed_in"); /* the first unknown kid is followed at once */
     T_INT(idp.keys_asked, 2);
+    jar.n = 0;
+    idp.key = 0; /* ten seconds between two questions for one set */
+    T_TEXT(slice_str(visit(go("/get"))->reason), "token_key_unknown");
+    T_INT(idp.keys_asked, 2);
+    jar.n = 0;
+    p.now_ms += 11 * 1000;
+    T_TEXT(slice_str(visit(go("/get"))->reason), "signed_in");
+    T_INT(idp.keys_asked, 3);
+    p.now_ms = P_NOW;
+}
+
+/* jwksCacheRefreshPolicy, while the key changes five times to and fro, and in the next interval. */
+static void how_often_keys_are_asked_for(void)
+{
+    static const struct {
+        const char *policy;
+        size_t signed_in, asked, later;
+    } rows[] = {
+        {"{never: {}}", 2, 1, 2}, /* the two that the first key signed */
+        {"{always: {}}", 5, 6, 7},
+        {"{maxIdpReqPerPollingInterval: 2}", 3, 3, 4},
+        {"{maxIdpReqPerPollingInterval: 0}", 2, 1, 2},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        size_t signed_in = 0;
+        T_ROW("%s", rows[i].policy);
+        use(arena_fmt(&p.arena, STORE "       discoveryPollInterval: 5m\n       jwksCacheRefreshPolicy: %s\n", rows[i].policy).p);
+        sign_in();
+        for (int n = 1; n <= 5; n++) {
+            jar.n = 0;
+            idp.key = n % 2;
+            signed_in += strcmp(visit(go("/get"))->reason, "signed_in") == 0;
+        }
+        T_INT(signed_in, rows[i].signed_in);
+        T_INT(idp.keys_asked, rows[i].asked);
+        jar.n = 0;
+        p.now_ms += 6 * 60 * 1000;
+        idp.now_s = p.now_ms / 1000;
+        (void)visit(go("/get")); /* read again because of the time */
+        for (int n = 0; n < 6000 && idp.keys_asked < rows[i].later; n++)
+            usleep(10 * 1000);
+        T_INT(idp.keys_asked, rows[i].later);
+        p.now_ms = P_NOW;
+    }
 }
 
 static void a_provider_that_is_down_at_first(void)
@@ -787,6 +824,7 @@ int main(void)
     T_RUN(renewal_that_fails);
     T_RUN(without_refresh_tokens);
     T_RUN(keys_that_change);
+    T_RUN(how_often_keys_are_asked_for);
     T_RUN(a_provider_that_is_down_at_first);
     T_RUN(signing_out);
     T_RUN(signed_out_by_the_provider);
