@@ -118,6 +118,7 @@
 #include "policy/keycache.c"
 #include "policy/step_key.c"
 #include "policy/step_user.c"
+#include "policy/throttle.c"
 #include "policy/verify.c"
 #include "policy/step_basic.c"
 #include "policy/step_hmac.c"

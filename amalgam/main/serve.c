@@ -42,6 +42,7 @@ struct serve {
     pthread_t front;
     struct outbound outbound;
     struct pool *passwords; /* slow password hashes */
+    struct throttle *throttle;
     struct net_timer cron;
     int signals;
     uint64_t fingerprint;
@@ -329,6 +330,22 @@ static void serve_cron(struct net_timer *t, struct reactor *r)
     timer_arm(r, t, SERVE_CRON_MS);
 }
 
+static struct throttle *serve_throttle(const struct settings *s)
+{
+    struct cidr exempt[THROTTLE_EXEMPT_MAX];
+    struct throttle_opts o = {.address_failures = (uint32_t)setting_num(s, SET_THROTTLE_ADDRESS),
+                              .account_failures = (uint32_t)setting_num(s, SET_THROTTLE_ACCOUNT),
+                              .window_ms = setting_num(s, SET_THROTTLE_WINDOW),
+                              .exempt = exempt};
+    struct slice rest = setting(s, SET_THROTTLE_EXEMPT);
+    while (rest.n) {
+        struct slice word = slice_trim(slice_cut(rest, ',', &rest));
+        if (word.n) /* settings.c has looked at them */
+            MUST(o.exempt_n < ARRAY_LEN(exempt) && cidr_parse(word, &exempt[o.exempt_n++]));
+    }
+    return throttle_open(&o);
+}
+
 static enum rc serve_open_reactors(struct serve *s, struct err *e)
 {
     struct app *a = s->app;
@@ -341,6 +358,7 @@ static enum rc serve_open_reactors(struct serve *s, struct err *e)
     serve_check_opts(a, &opts);
     s->passwords = pool_open((int)setting_num(a->settings, SET_PASSWORDS_THREADS),
                              (size_t)setting_num(a->settings, SET_PASSWORDS_QUEUE));
+    s->throttle = serve_throttle(a->settings);
     for (size_t i = 0; i <= a->workers && rc == RC_OK; i++) {
         rc = reactor_open((int)i, &a->reactors[i], e);
         if (rc != RC_OK || i == a->workers)
@@ -351,7 +369,8 @@ static enum rc serve_open_reactors(struct serve *s, struct err *e)
                                     .lua_instructions = (uint64_t)setting_num(a->settings, SET_LUA_INSTRUCTIONS),
                                     .lua_memory_bytes = (size_t)setting_num(a->settings, SET_LUA_MEMORY),
                                     .explain_max = (size_t)setting_num(a->settings, SET_CHECK_EXPLAIN),
-                                    .reactor = a->reactors[i], .pool = s->passwords};
+                                    .reactor = a->reactors[i], .pool = s->passwords,
+                                    .throttle = s->throttle};
         s->workers[i].policy = policy_ctx_open(&p);
         reactor_set_ctx(a->reactors[i], REACTOR_CTX_MAIN, s->workers[i].policy);
         s->workers[i].check = check_thread_open(&opts, s->workers[i].policy, a->store);
@@ -437,6 +456,7 @@ static void serve_down(struct serve *s, bool threads)
             policy_ctx_close(s->workers[i].policy);
     }
     pool_close(s->passwords); /* decisions that went on until now may have asked it, in vain */
+    throttle_close(s->throttle);
     outbound_close(&s->outbound);
     struct tls_server *tls[] = {a->portal_tls, a->check_tls, a->redis_tls};
     for (size_t i = 0; i < ARRAY_LEN(tls); i++)

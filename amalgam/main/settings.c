@@ -59,14 +59,15 @@ bool setting_peer_name(struct slice word, struct slice *name)
     return name->n > 0 && name->n <= 255 && slice_printable(*name);
 }
 
-static bool settings_peers(struct slice text)
+/* alone: ranges and nothing else. */
+static bool settings_peers(struct slice text, bool alone)
 {
     struct cidr range;
     size_t n = 0;
     while (text.n) {
         struct slice word = slice_trim(slice_cut(text, ',', &text));
-        bool named = setting_peer_name(word, &word);
-        if (word.n == 0 || slice_eq(word, S("unix")))
+        bool named = !alone && setting_peer_name(word, &word);
+        if (word.n == 0 || (!alone && slice_eq(word, S("unix"))))
             continue;
         if ((!named && !cidr_parse(word, &range)) || ++n > SETTING_PEERS_MAX)
             return false;
@@ -93,7 +94,8 @@ static bool settings_text_ok(const struct setting_row *row, struct slice text)
     case KIND_CHOICE:
         return settings_choice_ok(row->choices, text);
     case KIND_PEERS:
-        return settings_peers(text);
+    case KIND_RANGES:
+        return settings_peers(text, row->kind == KIND_RANGES);
     case KIND_WORD:
         return settings_word(row, text);
     case KIND_PATH:
@@ -130,6 +132,7 @@ static const char *settings_expected(struct settings *s, const struct setting_ro
     switch (row->kind) {
     case KIND_CHOICE: return arena_fmt(&s->arena, "one of %s", row->choices).p;
     case KIND_PEERS: return "a list of at most 64 addresses, CIDR ranges, names in certificates (spiffe://..., dns:...) or the word unix";
+    case KIND_RANGES: return "a list of at most 64 addresses and CIDR ranges";
     case KIND_PATH: return row->min ? "a path (it is empty or far too long)" : "a path (it is far too long)";
     case KIND_WORD:
         return arena_fmt(&s->arena, "%lld to %lld letters and digits", (long long)row->min,
@@ -377,7 +380,7 @@ static enum rc settings_pair(struct settings_file *f, const struct yaml_pair *p,
         struct slice text = p->value->text;
         if (p->value->kind == YAML_NULL)
             text = S("");
-        if (p->value->kind == YAML_SEQ && row->kind != KIND_LIST && row->kind != KIND_PEERS)
+        if (p->value->kind == YAML_SEQ && row->kind != KIND_LIST && row->kind != KIND_PEERS && row->kind != KIND_RANGES)
             return err_at(f->e, RC_BADINPUT, place.p, "%s: one value was expected, not a list", row->name);
         if (p->value->kind == YAML_SEQ && settings_join(f, p->value, &text) != RC_OK)
             return f->e ? f->e->rc : RC_BADINPUT;

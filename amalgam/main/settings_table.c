@@ -32,6 +32,16 @@ static const struct setting_row settings_rows[SET_COUNT] = {
      "Threads that check slow password hashes (bcrypt, argon2id) for basicAuth."},
     {SET_PASSWORDS_QUEUE, "passwords.queue", NULL, KIND_INT, "128", 1, 100000, NULL,
      "Password checks that may wait for one of these threads. Beyond it a request is denied with verify_busy."},
+    {SET_THROTTLE_ADDRESS, "throttle.address_failures", NULL, KIND_INT, "100", 0, 100000, NULL,
+     "Wrong credentials (API keys, passwords, signatures) that one client address, of IPv6 one /64, may send within throttle.window. "
+     "Beyond it 429 `address_throttled`, until one more is allowed. 0: any number."},
+    {SET_THROTTLE_ACCOUNT, "throttle.account_failures", NULL, KIND_INT, "10", 0, 100000, NULL,
+     "The same for one account from one address: `account_throttled`. After ten times as many from all addresses together, each "
+     "further address has one. 0: any number."},
+    {SET_THROTTLE_WINDOW, "throttle.window", NULL, KIND_DURATION, "5m", SEC, DAY, NULL,
+     "The time that these two are counted over."},
+    {SET_THROTTLE_EXEMPT, "throttle.exempt", NULL, KIND_RANGES, "", 0, 0, NULL,
+     "Client addresses and CIDR ranges that never wait, such as a proxy that hides its clients."},
     {SET_SECRET_KEY, "secret_key", "--secret-key", KIND_SECRET, "", 0, 0, NULL,
      "Key of the HMAC that API keys are stored under. Empty: made at first start and kept in secret.key."},
     {SET_LOG_LEVEL, "log.level", "--log-level", KIND_CHOICE, "info", 0, 0, "debug|info|warn|error|silent",

@@ -116,6 +116,8 @@ int64_t decision_clock(const struct decision *d)
 void decision_end(struct decision *d)
 {
     reason_count(d->v->reason);
+    if (UNLIKELY(d->wrong && !d->v->allowed))
+        throttle_count(d);
     if (d->c->explain)
         explain_put(d->c->explain, d);
 }

@@ -409,7 +409,7 @@ struct policy_ctx {
     struct ldap *ldap;         /* connections to directories, made when needed */
     struct parked *parked;
     size_t parked_n;
-    int64_t shadow_log_ms, trouble_log_ms;
+    int64_t shadow_log_ms, trouble_log_ms, throttle_log_ms;
 };
 FN void oidc_cache_close(struct oidc_cache *x);
 /* On an allow: the request's Cookie goes on without those of the route's sessions. */
@@ -449,6 +449,8 @@ struct decision {
     const struct route *route;
     struct slice host, path, query;
     const struct key_entry *key;
+    uint64_t account; /* whose credential is looked at, hashed; 0: nobody knows */
+    bool wrong;       /* a credential was; counted if the decision is a denial */
     struct decision_var *state;
     size_t state_n, state_cap;
     size_t upstream_cap, remove_cap, client_cap, trace_cap, metadata_cap;
@@ -537,6 +539,14 @@ enum verify_said { VERIFY_RIGHT, VERIFY_WRONG, VERIFY_WAIT, VERIFY_BUSY };
 FN enum verify_said verify_password(struct decision *d, const struct passwd *p, struct slice password);
 FN void verify_begin(struct decision *d, const struct passwd *p, struct slice password);
 FN void verify_close(struct policy_ctx *c);
+
+/* throttle.c: wrong credentials. Before a credential is looked at, once in a decision: true when it has
+ * to wait, and it was refused (429). account: one spelling of the name, or "". credential: the header's value, which
+ * goes on when it was right lately; "" for what is another with each request. */
+FN bool throttle_refuses(struct decision *d, const struct step *s, struct slice account, struct slice credential);
+FN void throttle_right(struct decision *d, struct slice credential);
+FN void throttle_count(struct decision *d); /* d->wrong, at its end */
+FN void throttle_metrics_join(void);
 
 /* step_user.c: what the steps have in common that learn a user's name from a header with credentials */
 struct user_step {

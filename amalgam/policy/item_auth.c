@@ -21,6 +21,7 @@ void policy_metrics_join(void)
     metric_join(item_auth_metric, ITEM_AUTH_SHADOWS);
     reason_metrics_join();
     lua_metrics_join();
+    throttle_metrics_join();
 }
 
 /* policy="default.l"; of the policies beyond the last row: "other", which has a row of its own. */

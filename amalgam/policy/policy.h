@@ -104,6 +104,19 @@ FN const struct policy_plan *policy_plan_at(const struct policy_set *s, size_t i
 
 /* ---- deciding ---- */
 
+/* Counts of wrong credentials, one for all threads; throttle.c. A limit of 0 does not count. */
+struct throttle;
+enum { THROTTLE_EXEMPT_MAX = 64 };
+struct throttle_opts {
+    uint32_t address_failures; /* by one address within the window */
+    uint32_t account_failures; /* for one account by one address; ten times that by all */
+    int64_t window_ms;
+    const struct cidr *exempt; /* addresses that never wait */
+    size_t exempt_n;
+};
+FN struct throttle *throttle_open(const struct throttle_opts *o); /* NULL when nothing is counted */
+FN void throttle_close(struct throttle *t);
+
 struct fetcher; /* net/fetch.h */
 struct reactor;
 struct pool;
@@ -114,6 +127,7 @@ struct policy_ctx_opts {
     uint64_t lua_instructions; /* 0: default */
     size_t lua_memory_bytes;   /* 0: default */
     size_t explain_max;        /* decisions kept for policy_explain; 0: none */
+    struct throttle *throttle; /* NULL: nobody has to wait after wrong credentials. Closed after the context */
     struct fetcher *fetcher;   /* of this thread's reactor; NULL: steps cannot call out. Closed first */
     struct reactor *reactor;   /* of this thread: where waiting decisions go on; NULL: none can wait */
     struct pool *pool;         /* for passwords that are slow to check; NULL: checked at once. It is closed

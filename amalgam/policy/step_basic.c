@@ -181,10 +181,14 @@ static enum step_said step_basic_judge(struct decision *d, const struct step *s,
     const struct basic_step *b = s->data;
     const struct basic_user *u;
     enum verify_said said;
+    char canon[BASIC_USER_MAX];
     bool known;
+    size_t n;
 
     if (b->users_n == 0)
         return user_deny(d, s, &b->user, S("credentials_wrong"), S("there are no users"));
+    if (!d->wait && throttle_refuses(d, s, user_canon(name, canon), decision_only_header(d, S("authorization"), &n)))
+        return STEP_DENY;
     u = step_basic_find(b, name, &known);
     said = verify_password(d, &u->passwd, password);
     if (said == VERIFY_WAIT) {
@@ -195,8 +199,11 @@ static enum step_said step_basic_judge(struct decision *d, const struct step *s,
         d->trouble = S("verify_busy");
         return STEP_TROUBLE;
     }
-    if (!known || said != VERIFY_RIGHT)
+    if (!known || said != VERIFY_RIGHT) {
+        d->wrong = true;
         return user_deny(d, s, &b->user, S("credentials_wrong"), S("name or password is wrong"));
+    }
+    throttle_right(d, decision_only_header(d, S("authorization"), &n));
     user_identify(d, &b->user, u->name);
     return STEP_PASS;
 }

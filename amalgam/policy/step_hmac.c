@@ -361,6 +361,7 @@ static const struct hmac_user *step_hmac_judge(struct decision *d, const struct 
         (void)step_hmac_deny(d, s, S("signed_header_missing"), S("a header that was signed is not there, or twice"));
     else if (!u || !right)
         (void)step_hmac_deny(d, s, S("credentials_wrong"), S("name or signature is wrong"));
+    d->wrong = all_there && (!u || !right);
     return all_there && right ? u : NULL;
 }
 
@@ -431,6 +432,7 @@ enum step_said step_hmac_run(struct decision *d, const struct step *s)
     struct hmac_ask a = {.algorithm = -1};
     const struct hmac_user *u;
     struct slice params = S("");
+    char canon[BASIC_USER_MAX];
     enum step_said said;
 
     if (!step_hmac_header(d, s, &a, &params))
@@ -439,7 +441,8 @@ enum step_said step_hmac_run(struct decision *d, const struct step *s)
         return step_hmac_deny(d, s, S("credentials_malformed"), S("the parameters of the signature are malformed"));
     if (!(h->algorithms & 1u << a.algorithm))
         return step_hmac_deny(d, s, S("algorithm_refused"), S("the policy does not take this algorithm"));
-    if (!step_hmac_date(d, s, &a) || !step_hmac_enforced(d, s, &a))
+    if (!step_hmac_date(d, s, &a) || !step_hmac_enforced(d, s, &a) ||
+        throttle_refuses(d, s, user_canon(a.user, canon), S("")))
         return STEP_DENY;
     u = step_hmac_judge(d, s, &a);
     if (!u)

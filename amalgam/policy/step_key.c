@@ -380,6 +380,14 @@ static enum step_said step_key_check(struct decision *d, const struct step *s,
     return STEP_PASS;
 }
 
+static enum step_said step_key_wrong(struct decision *d, const struct step *s, struct slice key)
+{
+    d->wrong = true;
+    if (step_key_looks_broken(key))
+        return step_key_deny(d, s, S("key_malformed"), S("the API key has a typing error"));
+    return step_key_deny(d, s, S("key_unknown"), S("nobody has this API key"));
+}
+
 enum step_said step_key_run(struct decision *d, const struct step *s)
 {
     const struct key_step *k = s->data;
@@ -393,11 +401,11 @@ enum step_said step_key_run(struct decision *d, const struct step *s)
         return step_key_deny(d, s, S("key_duplicate"), S("the API key header was sent twice"));
     if (key.n == 0)
         return step_key_deny(d, s, S("key_missing"), S("the request has no API key"));
+    if (UNLIKELY(throttle_refuses(d, s, S(""), key)))
+        return STEP_DENY;
     rc = step_key_find(d, k, key, &e);
-    if (rc == RC_NOTFOUND && step_key_looks_broken(key))
-        return step_key_deny(d, s, S("key_malformed"), S("the API key has a typing error"));
     if (rc == RC_NOTFOUND)
-        return step_key_deny(d, s, S("key_unknown"), S("nobody has this API key"));
+        return step_key_wrong(d, s, key);
     if (rc != RC_OK) {
         d->trouble = S("key_trouble");
         return STEP_TROUBLE;
@@ -405,6 +413,7 @@ enum step_said step_key_run(struct decision *d, const struct step *s)
     said = step_key_check(d, s, e);
     if (said != STEP_PASS)
         return said;
+    throttle_right(d, key);
     step_key_identify(d, e);
     step_key_headers(d, k);
     return STEP_PASS;

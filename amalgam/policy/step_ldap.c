@@ -273,9 +273,11 @@ static enum step_said step_ldap_judge(struct decision *d, const struct step *s, 
 {
     const struct ldap_step *l = s->data;
     const struct ldap_ask *a = &w->ask;
+    size_t n;
 
     switch (a->said) {
     case LDAP_SAID_WRONG:
+        d->wrong = true;
         return user_deny(d, s, &l->user, S("credentials_wrong"), S("name or password is wrong"));
     case LDAP_SAID_ACCOUNT:
         return step_ldap_trouble(d, s, S("ldap_account"), "the directory refuses the service account");
@@ -284,6 +286,7 @@ static enum step_said step_ldap_judge(struct decision *d, const struct step *s, 
     case LDAP_SAID_TROUBLE:
         return step_ldap_trouble(d, s, S("ldap_trouble"), a->why);
     case LDAP_SAID_RIGHT:
+        throttle_right(d, decision_only_header(d, S("authorization"), &n));
         break;
     }
     if (l->filter.n > 0 && !(a->found && step_ldap_is_member(l, a))) {
@@ -302,6 +305,7 @@ enum step_said step_ldap_run(struct decision *d, const struct step *s)
     char text[BASIC_BYTES_MAX], canon[BASIC_USER_MAX];
     struct slice name, password;
     bool may_be;
+    size_t n;
 
     if (d->wait)
         return step_ldap_judge(d, s, d->wait);
@@ -313,6 +317,8 @@ enum step_said step_ldap_run(struct decision *d, const struct step *s)
         return user_deny(d, s, &l->user, S("credentials_wrong"), S("name or password is wrong"));
     if (!d->c->opts.reactor)
         return step_ldap_trouble(d, s, S("no_outbound"), "other servers cannot be asked from here");
+    if (throttle_refuses(d, s, name, decision_only_header(d, S("authorization"), &n)))
+        return STEP_DENY;
     d->begin = step_ldap_begin;
     return STEP_WAIT;
 }

@@ -136,8 +136,7 @@ function decide(st, b) {
     return say(false, 401, reason, words, 'auth.yaml:14');
   };
   if (!clear) return deny('key_missing', 'The request has no API key. Send it in the header api-key.');
-  if (!key) return deny('key_unknown', 'Nobody has this API key. Look for a typo, or create a new key.');
-  if (state_of(key) === 'revoked') return deny('key_revoked', `Key ${key.publicPart} was revoked. Use another one.`);
+  if (!key || state_of(key) === 'revoked') return deny('key_unknown', 'Nobody has this API key. Look for a typo, or create a new key.');
   if (state_of(key) === 'expired') return deny('key_expired', `Key ${key.publicPart} has expired. Create a new one.`);
   key.lastUsedAt = now();
   trace.push({ step: 'apiKeyAuth', policy: 'demo.keys', rule: 'auth.yaml:14', said: 'pass', detail: `Key ${key.publicPart} on plan ${key.plan}.` });

@@ -47,7 +47,7 @@ static inline UNUSED struct check_opts c_opts(bool trusted)
 
 static inline UNUSED void c_start(const struct check_opts *o)
 {
-    struct policy_ctx_opts po = {.box = p.box, .store = p.store, .scheme = &p.scheme};
+    struct policy_ctx_opts po = {.box = p.box, .store = p.store, .scheme = &p.scheme, .throttle = p.throttle};
     struct listener_opts lo = {.proto = check_proto(), .conn_max = 100, .in_bytes_max = (2 << 20),
                                .out_bytes_max = 64 << 20, .idle_ms = c_idle_ms};
     struct err e = {0};
@@ -185,6 +185,8 @@ static inline UNUSED struct slice c_header(const struct answer *r, const char *n
 }
 
 enum { ENVOY, NGINX, FORWARD, GRPC, DECIDE, DIALECT_COUNT };
+static const char *c_source UNUSED; /* the client, when it is not 192.0.2.7 (of /v1/decide: nobody) */
+#define C_SOURCE (c_source ? c_source : "192.0.2.7")
 static const char *const c_dialects[] = {"envoy", "nginx", "forward", "grpc", "decide"};
 /* g.h's g_ask, for tests that go through all dialects: the answer of Check as an HTTP answer. */
 static struct answer *(*c_ask_grpc)(const char *method, const char *host, const char *target,
@@ -209,17 +211,17 @@ static inline UNUSED struct answer *c_ask(int dialect, const char *method, const
     case GRPC:
         return c_ask_grpc(method, host, target, headers);
     case ENVOY:
-        buf_fmt(&b, "%s /auth/envoy%s HTTP/1.1\r\nHost: %s\r\nX-Postern-Client-IP: 192.0.2.7\r\n", method, target, host);
+        buf_fmt(&b, "%s /auth/envoy%s HTTP/1.1\r\nHost: %s\r\nX-Postern-Client-IP: %s\r\n", method, target, host, C_SOURCE);
         c_extra(&b, headers);
         break;
     case NGINX:
-        buf_fmt(&b, "GET /auth/nginx HTTP/1.0\r\nHost: postern\r\nX-Original-URL: https://%s%s\r\nX-Original-Method: %s\r\nX-Real-IP: 192.0.2.7\r\n",
-                host, target, method);
+        buf_fmt(&b, "GET /auth/nginx HTTP/1.0\r\nHost: postern\r\nX-Original-URL: https://%s%s\r\nX-Original-Method: %s\r\nX-Real-IP: %s\r\n",
+                host, target, method, C_SOURCE);
         c_extra(&b, headers);
         break;
     case FORWARD:
         buf_fmt(&b, "GET /auth/forward HTTP/1.1\r\nHost: postern\r\nX-Forwarded-Method: %s\r\nX-Forwarded-Uri: %s\r\nX-Forwarded-Host: %s\r\n"
-                "X-Forwarded-Proto: https\r\nX-Forwarded-For: 192.0.2.7\r\n", method, target, host);
+                "X-Forwarded-Proto: https\r\nX-Forwarded-For: %s\r\n", method, target, host, C_SOURCE);
         c_extra(&b, headers);
         break;
     default: {
@@ -230,6 +232,8 @@ static inline UNUSED struct answer *c_ask(int dialect, const char *method, const
         jsonw_kstr(&w, S("method"), slice_str(method));
         jsonw_kstr(&w, S("host"), slice_str(host));
         jsonw_kstr(&w, S("path"), slice_str(target));
+        if (c_source)
+            jsonw_kstr(&w, S("source_ip"), slice_str(c_source));
         jsonw_key(&w, S("headers"));
         jsonw_obj(&w);
         for (size_t i = 0; headers && headers[i]; i++) { /* a name given again joins its list at the first */

@@ -369,7 +369,7 @@ static inline UNUSED struct slice g_simple(const struct g_check *q)
         buf_init(&b, 0);
     buf_clear(&b);
     g_put_http(&b, q);
-    return g_request(buf_all(&b), "192.0.2.7", S(""));
+    return g_request(buf_all(&b), C_SOURCE, S(""));
 }
 
 /* ---- a CheckResponse as an HTTP answer in the words of the other dialects, for c_ask ---- */

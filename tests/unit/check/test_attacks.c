@@ -443,6 +443,51 @@ static void a52_refusals_are_alike(void)
     }
 }
 
+/* Whoever guesses waits, in every dialect, and nobody else does. */
+static void a52_guessing_ends(void)
+{
+    static const char wrong[] = "Authorization: Basic dXNlcjpub3RoaW5n", right[] = "Authorization: Basic dXNlcjpwYXNzd29yZA==";
+    struct throttle_opts to = {.address_failures = 6, .account_failures = 3, .window_ms = 3600000};
+    struct check_opts o = c_opts(true);
+    c_stop();
+    p.throttle = throttle_open(&to);
+    c_start(&o);
+    EACH_DIALECT(d) {
+        char guesser[40], other[40];
+        snprintf(guesser, sizeof guesser, "192.0.2.%d", 20 + d);
+        snprintf(other, sizeof other, "198.51.100.%d", 20 + d);
+        c_source = guesser;
+        for (int i = 0; i < 3; i++) {
+            ROW(d, "password %d", i);
+            T_INT(c_status(c_ask(d, "GET", HOST, "/basic", P_HEADERS(wrong))), 401);
+        }
+        for (int i = 0; i < 3; i++) {
+            ROW(d, "password %d", 3 + i);
+            struct answer *r = c_ask(d, "GET", HOST, "/basic", P_HEADERS(i == 1 ? right : wrong));
+            T_INT(c_status(r), 429);
+            T_TEXT(c_reason(r), "account_throttled");
+            T(d == DECIDE ? slice_find(r->body, S("\"Retry-After\":\"")) != SIZE_MAX : c_header(r, "retry-after").n > 0);
+        }
+        for (int i = 0; i < 5; i++) {
+            struct answer *r = c_ask(d, "GET", HOST, "/keyed", P_HEADERS("X-Api-Key: guess"));
+            ROW(d, "key %d", i);
+            T_INT(c_status(r), i < 3 ? 401 : 429);
+            T_TEXT(c_reason(r), i < 3 ? "key_unknown" : "address_throttled");
+        }
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", NULL)), 401);
+        T_INT(c_status(c_ask(d, "GET", HOST, "/public", NULL)), 200);
+        c_source = other;
+        ROW(d, "somebody else");
+        T_INT(c_status(c_ask(d, "GET", HOST, "/basic", P_HEADERS(right))), 200);
+        T_INT(c_status(c_ask(d, "GET", HOST, "/keyed", P_HEADERS(key_header))), 200);
+    }
+    c_source = NULL;
+    c_stop();
+    throttle_close(p.throttle);
+    p.throttle = NULL;
+    c_start(&o);
+}
+
 static void a53_expressions_end(void)
 {
     static char target[17000] = "/re/", header[8000] = "X-A: ";
@@ -784,6 +829,7 @@ int main(void)
     T_RUN(a24_a25_odd_bytes);
     T_RUN(a49_credentials_stay_here);
     T_RUN(a52_refusals_are_alike);
+    T_RUN(a52_guessing_ends);
     T_RUN(a53_expressions_end);
     T_RUN(a54_smuggling);
     T_RUN(a54_bodies_are_consumed);

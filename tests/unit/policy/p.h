@@ -20,6 +20,8 @@ static struct {
     struct arena arena;
     int64_t now_ms;
     bool strict;
+    struct throttle *throttle; /* of the next p_use, closed by the test */
+    const char *source;        /* the client, when it is not 192.0.2.7; "": nobody says */
 } p;
 
 #define P_NOW 1794000000000 /* a full minute */
@@ -77,7 +79,7 @@ static inline UNUSED bool p_use(const char *text)
 {
     const char *files[] = {"t.yaml", text, NULL};
     struct policy_set *s = p_load_files(files);
-    struct policy_ctx_opts o = {.store = p.store, .scheme = &p.scheme};
+    struct policy_ctx_opts o = {.store = p.store, .scheme = &p.scheme, .throttle = p.throttle};
 
     for (size_t i = 0; !s && i < p.faults.n; i++)
         printf("# %.*s:%d:%d %.*s: %.*s\n", SFMT(p.faults.rows[i].file), p.faults.rows[i].line,
@@ -110,7 +112,7 @@ static inline UNUSED struct policy_verdict p_ask(const char *method, const char 
                            .target = slice_str(target), .now_ms = p.now_ms, .trace = true};
     struct policy_verdict v;
 
-    q.has_source_ip = ip_parse(S("192.0.2.7"), &q.source_ip);
+    q.has_source_ip = ip_parse(slice_str(p.source ? p.source : "192.0.2.7"), &q.source_ip);
     for (; headers && headers[q.headers_n]; q.headers_n++) {
         struct slice rest, s = slice_str(headers[q.headers_n]);
         h[q.headers_n].name = slice_cut(s, ':', &rest);
