@@ -22,6 +22,8 @@ static const struct grpc_method grpc_methods[] = {
     {.service = SLIT("envoy.service.ratelimit.v3.RateLimitService"), .name = SLIT("ShouldRateLimit"),
      .run = grpc_limit_should},
     {.service = SLIT("grpc.health.v1.Health"), .name = SLIT("Check"), .run = grpc_health_check},
+    {.service = SLIT("grpc.health.v1.Health"), .name = SLIT("Watch"), .run = grpc_health_watch,
+     .stop = grpc_health_bye},
     {.service = SLIT("grpc.reflection.v1.ServerReflection"), .name = SLIT("ServerReflectionInfo"),
      .run = grpc_reflect, .streams = true},
     {.service = SLIT("grpc.reflection.v1alpha.ServerReflection"), .name = SLIT("ServerReflectionInfo"),
@@ -106,6 +108,12 @@ void grpc_reply_end(const struct grpc_call *k, size_t mark)
     h2_end(k->s, grpc_ok, ARRAY_LEN(grpc_ok));
 }
 
+void grpc_stream_begin(const struct grpc_call *k)
+{
+    h2_keep_reading(k->s); /* no deadline for its end */
+    h2_begin(k->s, 200, &grpc_type, 1);
+}
+
 void grpc_message_end(const struct grpc_call *k, size_t mark)
 {
     grpc_prefix(h2_out(k->s), mark);
@@ -173,8 +181,8 @@ static void grpc_head(struct h2_stream *s, void *user)
     } else if (encoding.n && !slice_eq(encoding, S("identity"))) {
         grpc_fail(s, GRPC_UNIMPLEMENTED, S("messages must not be compressed"));
     } else if (m->streams) {
-        h2_keep_reading(s);
-        h2_begin(s, 200, &grpc_type, 1);
+        const struct grpc_call k = {.g = g, .s = s};
+        grpc_stream_begin(&k);
     }
 }
 
@@ -273,6 +281,18 @@ static void grpc_gone(struct h2_stream *s, void *user)
         w->s = NULL;
 }
 
+/* The server stops: clients of calls that stream go to another. */
+static void grpc_stop(struct h2_stream *s, void *user)
+{
+    static const struct http_header unavailable[] = {{SLIT("grpc-status"), SLIT("14")},
+                                                     {SLIT("grpc-message"), SLIT("the server stops")}};
+    const struct grpc_call k = {.g = user, .s = s};
+    const struct grpc_method *m = grpc_method_find(h2_request(s)->path);
+    if (m->stop)
+        m->stop(&k);
+    h2_end(s, unavailable, ARRAY_LEN(unavailable));
+}
+
 void grpc_conn_drop(struct grpc_conn *g)
 {
     if (!g->c && g->waiting == 0)
@@ -289,7 +309,8 @@ static void grpc_close(void *user)
 size_t grpc_start(struct check_thread *t, struct conn *c, bool trusted, struct slice in)
 {
     static const struct h2_door door = {.batch = grpc_batch, .head = grpc_head, .body = grpc_body,
-                                        .late = grpc_late, .gone = grpc_gone, .close = grpc_close};
+                                        .late = grpc_late, .gone = grpc_gone, .stop = grpc_stop,
+                                        .close = grpc_close};
     struct grpc_conn *g = mem_zalloc(sizeof *g);
     g->t = t;
     g->c = c;

@@ -21,6 +21,7 @@ enum grpc_code {
     GRPC_EXHAUSTED = 8,
     GRPC_UNIMPLEMENTED = 12,
     GRPC_INTERNAL = 13,
+    GRPC_UNAVAILABLE = 14,
     GRPC_UNAUTHENTICATED = 16
 };
 
@@ -43,6 +44,8 @@ struct grpc_method {
     /* Instead of a gRPC error for a message over check.body_max, of which a client can be the cause. */
     void (*too_big)(const struct grpc_call *k);
     bool streams; /* run for every message; the call ends when the client ends it */
+    /* The server stops and a call that streams is still there: a last message, if any (optional). */
+    void (*stop)(const struct grpc_call *k);
 };
 FN const struct grpc_method *grpc_method_at(size_t i); /* NULL beyond the last */
 
@@ -50,6 +53,7 @@ FN const struct grpc_method *grpc_method_at(size_t i); /* NULL beyond the last *
 FN struct buf *grpc_reply(const struct grpc_call *k, size_t *mark);
 FN void grpc_reply_end(const struct grpc_call *k, size_t mark);
 FN void grpc_message_end(const struct grpc_call *k, size_t mark); /* of a call that streams */
+FN void grpc_stream_begin(const struct grpc_call *k); /* an answer of many messages to one */
 FN void grpc_fail(struct h2_stream *s, enum grpc_code code, struct slice text);
 FN int64_t grpc_timeout_ms(const struct h2_request *q); /* 0: none was said */
 
@@ -68,6 +72,8 @@ FN void grpc_limit_should(const struct grpc_call *k);
 
 /* grpc_health.c */
 FN void grpc_health_check(const struct grpc_call *k);
+FN void grpc_health_watch(const struct grpc_call *k);
+FN void grpc_health_bye(const struct grpc_call *k);
 FN void grpc_reflect(const struct grpc_call *k);
 
 #endif

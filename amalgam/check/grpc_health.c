@@ -1,8 +1,8 @@
 /*
- * grpc_health.c - grpc.health.v1.Health/Check, and a server reflection that lists the services.
+ * grpc_health.c - grpc.health.v1.Health (Check and Watch), and a server reflection that lists the services.
  *
- * A Postern that answers serves, so every known service is SERVING, "" (the server) among them; Watch is
- * not served, as the protocol allows. Reflection answers list_services; it has no file descriptors to
+ * A Postern that answers serves, so every known service is SERVING, "" (the server) among them. Watch says
+ * that, then nothing until the server stops: NOT_SERVING, and the call ends. Reflection answers list_services; it has no file descriptors to
  * give and says so: tools take their .proto files then. Threads: the reactor's.
  * Tested by tests/unit/check/test_grpc.c and tests/box/test_grpc.py.
  */
@@ -17,32 +17,69 @@ static bool health_knows(struct slice service)
     return known;
 }
 
-void grpc_health_check(const struct grpc_call *k)
+enum health_status { HEALTH_SERVING = 1, HEALTH_NOT_SERVING = 2, HEALTH_UNKNOWN = 3 };
+
+/* False: answered. */
+static bool health_read(const struct grpc_call *k, struct slice *service)
 {
     struct pb r = pb_open(k->message);
     struct pb_field f;
-    struct slice service = S("");
     bool bad = false;
-    size_t mark;
+    *service = S("");
     while (pb_next(&r, &f))
         if (f.number == 1)
-            (void)pb_take_text(&f, &service, &bad);
-    if (!pb_ok(&r) || bad) {
-        grpc_fail(k->s, GRPC_INVALID, S("this is no HealthCheckRequest"));
-    } else if (!health_knows(service)) {
+            (void)pb_take_text(&f, service, &bad);
+    if (pb_ok(&r) && !bad)
+        return true;
+    grpc_fail(k->s, GRPC_INVALID, S("this is no HealthCheckRequest"));
+    return false;
+}
+
+void grpc_health_check(const struct grpc_call *k)
+{
+    struct slice service;
+    size_t mark;
+    if (!health_read(k, &service))
+        return;
+    if (!health_knows(service)) {
         grpc_fail(k->s, GRPC_NOT_FOUND, S("no such service here"));
-    } else {
-        struct buf *b = grpc_reply(k, &mark);
-        pb_put_u64(b, 1, 1); /* SERVING */
-        grpc_reply_end(k, mark);
+        return;
     }
+    struct buf *b = grpc_reply(k, &mark);
+    pb_put_u64(b, 1, HEALTH_SERVING);
+    grpc_reply_end(k, mark);
+}
+
+static void health_tell(const struct grpc_call *k, enum health_status status)
+{
+    size_t mark;
+    struct buf *b = grpc_reply(k, &mark);
+    pb_put_u64(b, 1, (uint64_t)status);
+    grpc_message_end(k, mark);
+}
+
+/* A service that is not known is no error here: it might come. */
+void grpc_health_watch(const struct grpc_call *k)
+{
+    struct slice service;
+    if (!health_read(k, &service))
+        return;
+    grpc_stream_begin(k);
+    health_tell(k, health_knows(service) ? HEALTH_SERVING : HEALTH_UNKNOWN);
+}
+
+void grpc_health_bye(const struct grpc_call *k)
+{
+    health_tell(k, HEALTH_NOT_SERVING);
 }
 
 static void health_list(struct buf *b)
 {
-    const struct grpc_method *m;
+    const struct grpc_method *m, *before = NULL;
     size_t list = pb_begin(b, 6);
-    for (size_t i = 0; (m = grpc_method_at(i)) != NULL; i++) {
+    for (size_t i = 0; (m = grpc_method_at(i)) != NULL; before = m, i++) {
+        if (before && slice_eq(m->service, before->service))
+            continue;
         size_t service = pb_begin(b, 1);
         pb_put_text(b, 1, m->service);
         pb_end(b, service);

@@ -350,6 +350,15 @@ static bool conn_is_open(const struct conn *c)
     return c->fd >= 0;
 }
 
+static void conn_tell_stop(struct conn *c)
+{
+    if (c->stop_told)
+        return;
+    c->stop_told = true;
+    if (c->opened && !c->closing && c->proto->stopping)
+        c->proto->stopping(c, c->state);
+}
+
 /* Called again and again while the reactor stops. What has nothing to say is closed at once. */
 bool conn_stop_all(struct reactor *r)
 {
@@ -357,6 +366,7 @@ bool conn_stop_all(struct reactor *r)
         struct conn *c = r->conns[i];
         if (!conn_is_open(c) || c->doomed || c->awaits)
             continue;
+        conn_tell_stop(c);
         bool working = c->opened && (c->held || c->paused || c->busy || c->out.p || c->wire.p);
         if (!working || c->lingering)
             conn_abort(c);

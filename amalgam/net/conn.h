@@ -34,6 +34,9 @@ struct conn_proto {
     /* idle or deadline passed: write a last word if any; the connection closes after it (optional)
      */
     void (*timeout)(struct conn *c, void *state);
+    /* the reactor stops: called once, what is written is sent; the connection then closes when it is
+     * neither busy nor paused nor has output (optional) */
+    void (*stopping)(struct conn *c, void *state);
     /* frees the state; no output possible any more */
     void (*close)(struct conn *c, void *state);
     /* outbound: connected, and the TLS handshake done (optional) */

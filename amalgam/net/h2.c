@@ -19,12 +19,17 @@ enum {
     H2_SPARE_BYTES = 8 * 1024,      /* of each buffer of those */
     H2_OUT_BYTES_MAX = 4 << 20,     /* an answer */
     H2_WINDOW_BYTES = 256 * 1024,   /* of a stream; of a connection four times as much */
+    H2_FRAME_BYTES = 16 * 1024,     /* nghttp2's buffer of a frame, and a little more */
+    H2_FRAME_EXTRA_BYTES = 256,
+    H2_TABLE_BYTES = 1024,          /* HPACK: of heads that come; each entry costs three times what it counts */
+    H2_TABLE_OUT_BYTES = 512,       /* of those that go */
     H2_POINTS_MAX = 2000,
     H2_POINTS_PER_S = 200,
     H2_POINTS_REQUEST = 16,         /* given back for a whole request */
     H2_POINTS_STALL = 50,
     H2_TINY_BYTES = 256,            /* a DATA frame below costs a point */
     H2_HEADS_MAX = 8,               /* of an answer */
+    H2_DRAIN_MS = 250, /* for the peer to answer the first goodbye */
     H2_RESETS_BURST = 1000,
     H2_RESETS_PER_S = 200,
     H2_CONTINUATIONS_MAX = 8
@@ -70,12 +75,17 @@ struct h2 {
     struct h2_stream *open;
     size_t held_bytes;
     int64_t points, points_ms;
-    bool inside; /* nghttp2 is at work: it must not be entered */
+    bool inside;      /* nghttp2 is at work: it must not be entered */
+    bool stopping;    /* the server stops: the first goodbye was said */
+    int64_t bye_ms;   /* monotonic: the last goodbye is due; 0: said, or not stopping */
     struct net_timer timer;
 };
 
 struct h2_pool {
     struct h2_limits limits;
+    char *frame;  /* see h2_alloc */
+    bool lending; /* a session is being made and has not got it yet */
+    bool sending; /* a session uses it */
     struct h2_stream *spare;
     size_t spare_n;
     nghttp2_session_callbacks *calls;
@@ -302,9 +312,20 @@ static void h2_body_done(struct h2_stream *s)
     h2_tell_body(s, true);
 }
 
+/* RFC 9113 6.8: what the peer sent before it heard of the end is still served; what comes after the answer
+ * to our PING was sent knowing it. */
+static void h2_last_goodbye(struct h2 *h)
+{
+    h->bye_ms = 0;
+    (void)nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->ng),
+                                NGHTTP2_NO_ERROR, NULL, 0);
+}
+
 static int h2_on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *user)
 {
-    (void)user;
+    struct h2 *h = user;
+    if (f->hd.type == NGHTTP2_PING && (f->hd.flags & NGHTTP2_FLAG_ACK) && h->bye_ms)
+        h2_last_goodbye(h);
     if (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA)
         return 0;
     struct h2_stream *s = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
@@ -469,20 +490,34 @@ static void h2_watch(struct h2 *h)
     int64_t first = INT64_MAX;
     bool busy = false;
     for (const struct h2_stream *s = h->open; s; s = s->next) {
-        busy |= s->state == H2_WHOLE;
+        busy |= s->state == H2_WHOLE || h->stopping;
         if (s->due_ms > 0)
             first = MIN(first, s->due_ms);
     }
-    conn_busy(h->c, busy);
+    if (h->bye_ms)
+        first = MIN(first, h->bye_ms);
+    conn_busy(h->c, busy || h->bye_ms);
     if (first == INT64_MAX)
         timer_cancel(h->r, &h->timer);
     else if (h->timer.at == 0 || h->timer.due_ms > first)
         timer_arm(h->r, &h->timer, MAX(first - h->r->mono_ms, 1));
 }
 
+/* In development: nobody counts on what another session has left in the frame's buffer. */
+static void h2_spoil(struct h2_pool *p)
+{
+#ifdef POSTERN_DEV
+    memset(p->frame, 0xaa, H2_FRAME_BYTES + H2_FRAME_EXTRA_BYTES);
+#else
+    (void)p;
+#endif
+}
+
 static void h2_send(struct h2 *h)
 {
     const uint8_t *p;
+    MUST(!h->pool->sending); /* the frame's buffer is shared */
+    h->pool->sending = true;
     while (!conn_out_full(h->c)) {
         nghttp2_ssize n = nghttp2_session_mem_send2(h->ng, &p);
         if (n < 0)
@@ -491,6 +526,8 @@ static void h2_send(struct h2 *h)
             break;
         buf_put(conn_out(h->c), p, (size_t)n);
     }
+    h->pool->sending = false;
+    h2_spoil(h->pool);
 }
 
 static void h2_pump(struct h2 *h)
@@ -500,7 +537,7 @@ static void h2_pump(struct h2 *h)
     h->inside = false;
     if (!nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng))
         conn_close_soon(h->c);
-    if (h->open || h->timer.at)
+    if (h->open || h->timer.at || h->stopping)
         h2_watch(h);
 }
 
@@ -535,6 +572,8 @@ static void h2_fire(struct net_timer *t, struct reactor *r)
         if (s->due_ms > 0 && s->due_ms <= r->mono_ms)
             h2_expire(s);
     }
+    if (h->bye_ms && h->bye_ms <= r->mono_ms)
+        h2_last_goodbye(h);
     h->inside = false;
     h2_pump(h);
     conn_flush(h->c);
@@ -575,6 +614,26 @@ static void h2_timeout(struct conn *c, void *state)
     h2_pump(h);
 }
 
+/* The server stops: streams under way are answered, the peer takes its next ones elsewhere. */
+static void h2_stopping(struct conn *c, void *state)
+{
+    struct h2 *h = state;
+    (void)c;
+    h->stopping = true;
+    h->bye_ms = h->r->mono_ms + H2_DRAIN_MS;
+    h->inside = true;
+    (void)nghttp2_submit_shutdown_notice(h->ng);
+    (void)nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
+    for (struct h2_stream *s = h->open, *next; s; s = next) {
+        next = s->next;
+        if (s->streams && s->begun && !s->ended && h->door->stop)
+            h->door->stop(s, h->user);
+    }
+    h->inside = false;
+    h2_pump(h);
+    conn_flush(h->c);
+}
+
 static void h2_close(struct conn *c, void *state)
 {
     struct h2 *h = state;
@@ -592,20 +651,30 @@ static void h2_close(struct conn *c, void *state)
 static const struct conn_proto *h2_proto(void)
 {
     static const struct conn_proto proto = {.name = "h2", .data = h2_data, .drained = h2_drained, .timeout = h2_timeout,
-                                            .close = h2_close};
+                                            .stopping = h2_stopping, .close = h2_close};
     return &proto;
 }
 
+/* ---- the memory of sessions ----
+ * Each session makes a buffer for the frame that it is about to send, 16 KiB, and keeps it for life, though
+ * there is something in it only while h2_send takes frames out one by one. So the sessions of a thread
+ * share one: the first large block that a session asks for when it is made. Thousands of idle gateway
+ * connections would touch a page each otherwise. */
+
 static void *h2_alloc(size_t n, void *user)
 {
-    (void)user;
-    return mem_alloc(n);
+    struct h2_pool *p = user;
+    if (LIKELY(!p->lending || n < H2_FRAME_BYTES || n > H2_FRAME_BYTES + H2_FRAME_EXTRA_BYTES))
+        return mem_alloc(n);
+    p->lending = false;
+    return p->frame;
 }
 
-static void h2_dealloc(void *p, void *user)
+static void h2_dealloc(void *block, void *user)
 {
-    (void)user;
-    mem_free(p);
+    const struct h2_pool *p = user;
+    if (block != p->frame)
+        mem_free(block);
 }
 
 static void *h2_calloc(size_t n, size_t size, void *user)
@@ -614,16 +683,32 @@ static void *h2_calloc(size_t n, size_t size, void *user)
     return mem_zalloc(n * size); /* nghttp2's own sizes: they do not overflow */
 }
 
-static void *h2_realloc(void *p, size_t n, void *user)
+static void *h2_realloc(void *block, size_t n, void *user)
 {
-    (void)user;
-    return mem_realloc(p, n);
+    const struct h2_pool *p = user;
+    if (!block)
+        return h2_alloc(n, user);
+    if (block != p->frame)
+        return mem_realloc(block, n);
+    void *own = mem_alloc(n); /* a session that wants a larger one: then for itself */
+    memcpy(own, p->frame, MIN(n, (size_t)(H2_FRAME_BYTES + H2_FRAME_EXTRA_BYTES)));
+    return own;
+}
+
+static void h2_make(struct h2 *h)
+{
+    struct h2_pool *p = h->pool;
+    nghttp2_mem mem = {p, h2_alloc, h2_dealloc, h2_calloc, h2_realloc};
+    p->lending = true;
+    MUST(nghttp2_session_server_new3(&h->ng, p->calls, h, p->option, &mem) == 0);
+    p->lending = false;
 }
 
 static void h2_settings(struct h2 *h)
 {
     const struct h2_limits *l = &h->pool->limits;
     const nghttp2_settings_entry rows[] = {
+        {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, H2_TABLE_BYTES},
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, l->streams_max},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW_BYTES},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)(l->head_bytes_max + 32 * l->headers_max)},
@@ -635,7 +720,6 @@ static void h2_settings(struct h2 *h)
 
 size_t h2_start(struct conn *c, struct h2_pool *p, const struct h2_door *door, void *user, struct slice in)
 {
-    static nghttp2_mem mem = {NULL, h2_alloc, h2_dealloc, h2_calloc, h2_realloc};
     struct h2 *h = mem_zalloc(sizeof *h);
     h->c = c;
     h->r = conn_reactor(c);
@@ -645,7 +729,7 @@ size_t h2_start(struct conn *c, struct h2_pool *p, const struct h2_door *door, v
     h->points = H2_POINTS_MAX;
     h->points_ms = h->r->mono_ms;
     h->timer.fire = h2_fire;
-    MUST(nghttp2_session_server_new3(&h->ng, p->calls, h, p->option, &mem) == 0);
+    h2_make(h);
     h2_settings(h);
     conn_switch(c, h2_proto(), h);
     return h2_data(c, h, in);
@@ -655,6 +739,7 @@ struct h2_pool *h2_pool_open(const struct h2_limits *limits)
 {
     struct h2_pool *p = mem_zalloc(sizeof *p);
     p->limits = *limits;
+    p->frame = mem_alloc(H2_FRAME_BYTES + H2_FRAME_EXTRA_BYTES);
     MUST(nghttp2_session_callbacks_new(&p->calls) == 0 && nghttp2_option_new(&p->option) == 0);
     nghttp2_session_callbacks_set_on_begin_frame_callback(p->calls, h2_on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(p->calls, h2_on_begin_headers);
@@ -665,6 +750,7 @@ struct h2_pool *h2_pool_open(const struct h2_limits *limits)
     nghttp2_session_callbacks_set_on_stream_close_callback(p->calls, h2_on_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(p->calls, h2_on_sent);
     nghttp2_option_set_no_closed_streams(p->option, 1);
+    nghttp2_option_set_max_deflate_dynamic_table_size(p->option, H2_TABLE_OUT_BYTES);
     nghttp2_option_set_max_continuations(p->option, H2_CONTINUATIONS_MAX);
     nghttp2_option_set_stream_reset_rate_limit(p->option, H2_RESETS_BURST, H2_RESETS_PER_S);
     return p;
@@ -678,6 +764,7 @@ void h2_pool_close(struct h2_pool *p)
     }
     nghttp2_session_callbacks_del(p->calls);
     nghttp2_option_del(p->option);
+    mem_free(p->frame);
     mem_free(p);
 }
 

@@ -10,8 +10,12 @@
  * for a request to arrive and for an answer to be taken. Frames that move nothing (PING, SETTINGS,
  * PRIORITY, empty DATA ...) cost points, requests give some back: whoever runs out gets GOAWAY
  * ENHANCE_YOUR_CALM, likewise for resets and CONTINUATIONs without end. While 1 MiB of output waits
- * nothing more is read. Streams, their buffers and the library's tables come from a pool per thread:
- * a session in its stride allocates only what nghttp2 does for its own stream.
+ * nothing more is read. Streams, their buffers, the library's tables and its buffer for a frame come from
+ * a pool per thread: a session in its stride allocates only what nghttp2 does for its own stream, an idle
+ * one holds about 5 KB and its tables of header fields, which are bounded (1 KiB as HPACK counts).
+ *
+ * When the reactor stops each session says goodbye twice (RFC 9113 6.8): at once, without a last stream, and
+ * when the peer has answered a PING or 250 ms have passed; what came before that is answered.
  *
  * Ownership: the session belongs to its connection. Streams: to the session, from `head` to `gone`.
  * Threads: the reactor's. Errors: a broken session ends with GOAWAY; there is nothing for the door to do.
@@ -52,6 +56,8 @@ struct h2_door {
     void (*late)(struct h2_stream *s, void *user);
     /* the stream is over, answered or not; called once for each `head`. s is not good any more */
     void (*gone)(struct h2_stream *s, void *user);
+    /* the server stops: a call that streams (h2_keep_reading) should end; others are waited for (optional) */
+    void (*stop)(struct h2_stream *s, void *user);
     /* the connection is over, after every `gone` */
     void (*close)(void *user);
 };

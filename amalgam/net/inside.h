@@ -72,6 +72,7 @@ struct conn {
     bool bye_heard : 1; /* and was read */
     bool hello : 1;     /* outbound TLS: the first flight is due */
     bool awaits : 1;    /* outbound: an answer is under way */
+    bool stop_told : 1; /* proto->stopping was called, or need not be */
     struct buf in;      /* unconsumed input; no memory when empty */
     struct buf out;     /* waiting output; no memory when empty */
     int64_t active_ms;  /* monotonic: bytes moved */

@@ -1,6 +1,7 @@
 """Checks by gRPC against checks by HTTP/1.1: the same question, one server, one load generator, taking turns.
 
     tests/bench/run grpc
+    tests/bench/run idle    ten thousand idle connections, by gRPC too
 
 h2load (Debian: nghttp2-client) asks both ways. HTTP/1.1: so many connections, one request at a time on each. gRPC: as many
 calls at once, on four connections (as gateways do) and, without a target, on a connection each: then every call pays for
@@ -11,6 +12,7 @@ import statistics
 import subprocess
 
 import box
+import h2
 import policy
 
 
@@ -86,4 +88,26 @@ def grpc(bench):
         worst, usual = (rates[name] / rates["HTTP/1.1"] for name in list(contenders)[1:])
         bench.say(f"  a connection for each call, against HTTP/1.1: {worst:.2f}")
         bench.target(f"gRPC on 4 connections, {calls} calls at once, against HTTP/1.1", usual, 0.7)
+    server.down()
+
+
+# What gateways send with each call besides; some of it changes from call to call and fills the tables.
+HEADERS = [("user-agent", "gateway/1"), ("grpc-timeout", "200m"), ("x-envoy-internal", "true"), ("x-forwarded-for", "10.0.0.1"),
+           ("x-envoy-expected-rq-timeout-ms", "200")]
+
+
+def idle(bench):
+    count = 10000
+    bench.say(f"\n{count} idle HTTP/2 connections, each has made a call")
+    server, key = policy.serve(bench.policies(), "--set", f"check.connections_max={count + 1000}", "--set", "check.idle_timeout=10m")
+    message, held = check_request(key), []
+    before = bench.rss_kib(server.process.pid)
+    for _ in range(count):
+        held.append(h2.Client(server.ports["check"], 60, "/envoy.service.auth.v3.Authorization/Check", message, HEADERS))
+    answered = sum(c.answer() is not None for c in held)
+    grown = (bench.rss_kib(server.process.pid) - before) * 1024
+    bench.say(f"  answered {answered} of {count}; {grown / count:.0f} bytes each")
+    bench.target("10,000 idle HTTP/2 connections", grown / 1e6, 100, "MB")
+    for c in held:
+        c.close()
     server.down()

@@ -2,6 +2,8 @@
 
 The client comes from tests/box/grpc (npm ci).
 """
+import os
+import re
 import shutil
 import socket
 import ssl
@@ -9,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import box
+import h2
 from box import check, equal
 
 HERE = Path(__file__).resolve().parent
@@ -67,6 +70,31 @@ def over_tls():
     server.down()
 
 
+def rss(server):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{server.process.pid}/status").read_text()).group(1)) * 1024
+
+
+def idle_connections():
+    """What an idle connection holds; sanitizers hold more."""
+    count, health = 1000, "/grpc.health.v1.Health/Check"
+    server = box.Postern(policies=policies(), store="memory")
+    warm = [h2.Client(server.ports["check"], 60 * box.SLOW, health) for _ in range(20)]
+    for c in warm:
+        c.answer()
+    before = rss(server)
+    headers = [("user-agent", "gateway/1"), ("grpc-timeout", "200m"), ("x-forwarded-for", "10.0.0.1")]
+    held = [h2.Client(server.ports["check"], 60 * box.SLOW, health, headers=headers) for _ in range(count)]
+    equal("idle connections: each is answered", [c.answer() for c in held], [b"\x08\x01"] * count)
+    each = (rss(server) - before) // count
+    if os.environ.get("POSTERN_BUILD") == "release":
+        check("idle connections: at most 10,000 bytes each", each <= 10000, each)
+    server.process.terminate()
+    said = [[f[0] for f in c.frames()] for c in held]
+    check("idle connections: the end is announced to each", all(h2.GOAWAY in kinds for kinds in said),
+          sum(h2.GOAWAY in kinds for kinds in said))
+    equal("idle connections: the server stops as it should", server.down(), 0)
+
+
 def main():
     server = box.Postern(policies=policies(), store="memory")
     server.user("tom@example.com")
@@ -78,6 +106,7 @@ def main():
     check("the metrics count gRPC", 'postern_checks_total{dialect="grpc",outcome="allowed"}' in counted, counted[:300])
     equal("the server stops as it should", server.down(), 0)
     over_tls()
+    idle_connections()
     box.finish()
 
 

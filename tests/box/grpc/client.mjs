@@ -26,13 +26,13 @@ function read(buf) {
 }
 
 const pass = v => v
-const method = (path, stream = false) => ({ path, requestStream: stream, responseStream: stream, requestSerialize: pass,
+const method = (path, stream = false, answers = stream) => ({ path, requestStream: stream, responseStream: answers, requestSerialize: pass,
   requestDeserialize: pass, responseSerialize: pass, responseDeserialize: pass })
 const Client = grpc.makeGenericClientConstructor({
   check: method('/envoy.service.auth.v3.Authorization/Check'),
   limit: method('/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit'),
   health: method('/grpc.health.v1.Health/Check'),
-  watch: method('/grpc.health.v1.Health/Watch'),
+  watch: method('/grpc.health.v1.Health/Watch', false, true),
   nothing: method('/no.such.Service/Method'),
   reflect: method('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', true),
 }, 'postern')
@@ -56,8 +56,14 @@ r = await call(client, 'check', checkRequest({}))
 say('grpc-js: no key is 401', status(r) === 401 && read(r.reply[1][0])[1][0] === 16, r)
 r = await call(client, 'health', Buffer.alloc(0))
 say('grpc-js: health', r.code === 0 && r.reply[1][0] === 1, r)
-r = await call(client, 'watch', Buffer.alloc(0))
-say('grpc-js: Watch is not served', r.code === grpc.status.UNIMPLEMENTED, r)
+r = await new Promise(done => {
+  const stream = client.watch(Buffer.alloc(0))
+  let first
+  stream.on('data', d => { first = read(d); stream.cancel() })
+  stream.on('error', () => {})
+  stream.on('status', s => done({ first, code: s.code }))
+})
+say('grpc-js: Watch says what is and stays', r.first?.[1]?.[0] === 1 && r.code === grpc.status.CANCELLED, r)
 r = await call(client, 'nothing', Buffer.alloc(0))
 say('grpc-js: nor is what is not there', r.code === grpc.status.UNIMPLEMENTED, r)
 r = await call(client, 'limit', message([1, 'edge'], [2, [[1, [[1, 'tenant'], [2, 'grpc-js']]]]]))

@@ -536,7 +536,7 @@ static void calls_that_are_wrong(void)
         {"POST", G_CHECK "/", NULL, NULL, SLIT(""), 200, 12},
         {"POST", "/envoy.service.auth.v3.Authorization/check", NULL, NULL, SLIT(""), 200, 12},
         {"POST", "/envoy.service.auth.v2.Authorization/Check", NULL, NULL, SLIT(""), 200, 12},
-        {"POST", "/grpc.health.v1.Health/Watch", NULL, NULL, SLIT("\0\0\0\0\0"), 200, 12},
+        {"POST", "/grpc.health.v1.Health/Watch", NULL, NULL, SLIT("\0\0\0\0\1\x0a"), 200, 3},
         {"POST", "/", NULL, NULL, SLIT(""), 200, 12},
         {"POST", "/auth/envoy/x", NULL, NULL, SLIT(""), 200, 12},
         {"POST", G_CHECK, NULL, gzip, SLIT("\0\0\0\0\0"), 200, 12},
@@ -661,6 +661,47 @@ static void health(void)
     T_INT(g_call("/grpc.health.v1.Health/Check", S("\x0a\x04"))->grpc, 3);
 }
 
+static void read_bytes(const struct g_answer *a, size_t n)
+{
+    while (a->n < n && !a->over && g_read())
+        continue;
+}
+
+/* It says what is, then nothing until the server stops. */
+static void health_is_watched(void)
+{
+    struct check_opts o = c_opts(true);
+    struct g_source known = {.bytes = S("\0\0\0\0\x0b\x0a\x09ratelimit")}, other = {.bytes = S("\0\0\0\0\6\x0a\4what")},
+                    reflection = {.stay = true};
+    g_open(NULL);
+    struct g_answer *a = g_send("POST", "/grpc.health.v1.Health/Watch", NULL, NULL, &known);
+    struct g_answer *b = g_send("POST", "/grpc.health.v1.Health/Watch", NULL, NULL, &other);
+    struct g_answer *r = g_send("POST", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", NULL, NULL, &reflection);
+    read_bytes(a, 7);
+    read_bytes(b, 7);
+    T(a->n == 7 && memcmp(a->bytes, "\0\0\0\0\2\x08\1", 7) == 0); /* SERVING */
+    T(b->n == 7 && memcmp(b->bytes, "\0\0\0\0\2\x08\3", 7) == 0); /* SERVICE_UNKNOWN */
+    struct g_answer *check = g_send("POST", "/grpc.health.v1.Health/Check", NULL, NULL, &(struct g_source){.bytes = S("\0\0\0\0\0")});
+    g_wait(check);
+    T_INT(check->grpc, 0);
+    T(!a->over && !b->over && !r->over);
+    reactor_stop(c.reactor);
+    g_wait(a);
+    g_wait(b);
+    g_wait(r);
+    T(a->n == 14 && memcmp(a->bytes + 7, "\0\0\0\0\2\x08\2", 7) == 0); /* NOT_SERVING */
+    T_INT(a->grpc, 14);
+    T(b->n == 14 && b->bytes[13] == 2);
+    T_INT(r->grpc, 14);
+    T(g.goaway && g.goaway_code == NGHTTP2_NO_ERROR);
+    while (g_read())
+        continue;
+    T(g.closed);
+    g_close();
+    c_stop();
+    c_start(&o);
+}
+
 static void reflection_lists_the_services(void)
 {
     /* two questions in one stream, cut in the middle */
@@ -713,6 +754,7 @@ int main(void)
     T_RUN(limits_are_counted);
     T_RUN(wrong_limits_are_errors);
     T_RUN(health);
+    T_RUN(health_is_watched);
     T_RUN(reflection_lists_the_services);
     T_RUN(strangers_are_refused);
     c_stop();

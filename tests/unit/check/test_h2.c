@@ -54,7 +54,7 @@ static struct slice request_block(const char *path)
 /* What the door said, frame by frame, until that is enough or the connection ends. */
 static struct {
     bool closed, goaway;
-    uint32_t goaway_code, last_rst;
+    uint32_t goaway_code, goaway_last, last_rst;
     int frames[16], rsts, ends; /* ends: frames with END_STREAM */
     size_t bytes;
 } said;
@@ -70,6 +70,14 @@ static bool reset(void)
 static bool answered(void)
 {
     return said.rsts > 0 || said.ends > 0 || said.goaway;
+}
+static bool ponged(void)
+{
+    return said.frames[PING] > 0;
+}
+static bool five_ends(void)
+{
+    return said.ends == 5;
 }
 static bool greeted(void)
 {
@@ -104,6 +112,7 @@ static void hear(int fd, bool (*enough)(void))
             said.ends += (type == DATA || type == HEADERS) && (u.p[4] & END_STREAM);
             if (type == GOAWAY) {
                 said.goaway = true;
+                said.goaway_last = word(u.p + 9);
                 said.goaway_code = word(u.p + 13);
             }
             if (type == RST) {
@@ -289,6 +298,71 @@ static void an_idle_connection_ends_with_a_goodbye(void)
     c_start(&o);
 }
 
+/* A request is under way when the reactor stops; the rest of it and the answer to the PING come after that. */
+static bool stopped_in_the_middle(void)
+{
+    struct check_opts o = c_opts(true);
+    int fd = c_connect();
+    start();
+    frame(HEADERS, END_HEADERS, 1, request_block("/grpc.health.v1.Health/Check"));
+    frame(PING, 0, 0, S("12345678"));
+    c_send(fd, out.p, out.n);
+    hear(fd, ponged); /* so the head was read */
+    reactor_stop(c.reactor);
+    hear(fd, ponged);
+    bool told = said.goaway && said.goaway_last == 0x7fffffff && said.goaway_code == NGHTTP2_NO_ERROR && !said.closed;
+    buf_clear(&out);
+    frame(DATA, END_STREAM, 1, S("\0\0\0\0\0"));
+    frame(HEADERS, END_HEADERS, 3, request_block("/grpc.health.v1.Health/Check"));
+    frame(DATA, END_STREAM, 3, S("\0\0\0\0\0"));
+    frame(PING, ACK, 0, S("\0\0\0\0\0\0\0\0"));
+    c_send(fd, out.p, out.n);
+    hear(fd, never);
+    close(fd);
+    c_stop();
+    o.head_ms = 400;
+    c_start(&o);
+    return told && said.closed && said.ends == 2 && said.frames[DATA] == 2 && said.goaway &&
+           said.goaway_last == 3 && said.goaway_code == NGHTTP2_NO_ERROR;
+}
+
+static void stopping_says_goodbye_twice(void)
+{
+    bool good = false;
+    for (int i = 0; i < 20 && !good; i++)
+        good = stopped_in_the_middle(); /* the reactor does not wait for ever, and this thread may be late */
+    T(good);
+    serves_others();
+}
+
+/* Idle sessions share the buffer of the frame that is being sent: answers of many do not mix. */
+static void many_sessions_take_turns(void)
+{
+    enum { SESSIONS = 20, ROUNDS = 5 /* five_ends */ };
+    int fds[SESSIONS];
+    for (uint32_t round = 0; round <= ROUNDS; round++)
+        for (int i = 0; i < SESSIONS; i++) {
+            buf_clear(&out);
+            if (round == 0) {
+                fds[i] = c_connect();
+                start();
+            } else {
+                frame(HEADERS, END_HEADERS, 2 * round - 1, request_block("/grpc.health.v1.Health/Check"));
+                frame(DATA, END_STREAM, 2 * round - 1, S("\0\0\0\0\0"));
+            }
+            c_send(fds[i], out.p, out.n);
+            if (round == 0)
+                hear(fds[i], greeted);
+        }
+    for (int i = 0; i < SESSIONS; i++) {
+        hear(fds[i], five_ends);
+        T_INT(said.frames[DATA], ROUNDS);
+        T_INT(said.ends, ROUNDS);
+        T(!said.goaway && !said.rsts);
+        close(fds[i]);
+    }
+}
+
 static void zero_window_stall(void)
 {
     static const uint32_t settings[] = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0, 0};
@@ -316,8 +390,16 @@ static void too_many_streams(void)
         start();
         if (knows)
             frame(SETTINGS, ACK, 0, S(""));
-        for (uint32_t i = 0; i < 101; i++)
-            frame(HEADERS, END_HEADERS, 2 * i + 1, request_block(G_CHECK));
+        for (uint32_t i = 0; i < 101; i++) {
+            struct slice block = request_block(G_CHECK);
+            struct buf b;
+            buf_init(&b, 0);
+            if (knows && i == 0)
+                buf_lit(&b, "\x3f\xe1\7"); /* HPACK: the table is 1,024 bytes now, as was asked for */
+            buf_slice(&b, block);
+            frame(HEADERS, END_HEADERS, 2 * i + 1, buf_all(&b));
+            buf_free(&b);
+        }
         c_send(fd, out.p, out.n);
         hear(fd, reset);
         if (knows)
@@ -480,6 +562,8 @@ int main(void)
     T_RUN(a_preface_that_drips);
     T_RUN(requests_that_do_not_end);
     T_RUN(an_idle_connection_ends_with_a_goodbye);
+    T_RUN(stopping_says_goodbye_twice);
+    T_RUN(many_sessions_take_turns);
     T_RUN(zero_window_stall);
     T_RUN(too_many_streams);
     T_RUN(large_heads);
