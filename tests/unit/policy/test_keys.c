@@ -328,6 +328,18 @@ static void hashed_keys_with_faults(void)
     T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: " HASHED_KEY)).reason, "not_served");
 }
 
+/* Later steps see what the key's metadata gave, under the names of the headers; not the key. */
+static void metadata_is_state(void)
+{
+    const char *key = p_key(P_HEADERS("username", "ann@example.com"));
+
+    T(p_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: k}\nspec:\n"
+            "  config: {glooAuth: {configs: [{apiKeyAuth: {headersFromMetadataEntry: {X-User-ID: {name: username}, X-Team: {name: team}}}},\n"
+            "    {luaAuth: {inline: 'return function(req) local n = 0 for k in pairs(req.state) do n = n + 1 end\n"
+            "      return n == 1 and req.state[\"X-User-ID\"] == \"ann@example.com\" end'}}]}}\n"));
+    T_TEXT(p_ask("GET", "a", "/", P_HEADERS(p_header("api-key", key), "X-Team: forged")).reason, "ok");
+}
+
 int main(void)
 {
     p_init();
@@ -350,6 +362,7 @@ int main(void)
     T_RUN(keys_as_digests);
     T_RUN(keys_as_hmacs);
     T_RUN(hashed_keys_with_faults);
+    T_RUN(metadata_is_state);
     p_done();
     return t_done();
 }
