@@ -270,7 +270,10 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/%.c=%)
 FAULT_BIN := $(FAULT_SRC:tests/%.c=%)
 
-unit-build: $(UNIT_BIN:%=build/dev/%) $(UNIT_BIN:%=build/rel/%) $(FAULT_BIN:%=build/dev/%)
+# Unit tests of what threads share say so near their top: "BUILDS: tsan".
+TSAN_BIN := $(patsubst tests/%.c,%,$(shell grep -lE 'BUILDS:.* tsan' $(UNIT_SRC)))
+
+unit-build: $(UNIT_BIN:%=build/dev/%) $(UNIT_BIN:%=build/rel/%) $(TSAN_BIN:%=build/tsan/%) $(FAULT_BIN:%=build/dev/%)
 # A test of tests/unit/<room>/ links its room and those below; a fault test links them all.
 $(foreach t,$(UNIT_BIN),$(foreach mode,dev rel,$(eval build/$(mode)/$(t): $(call archives,$(mode),$(word 2,$(subst /, ,$(t)))))))
 $(FAULT_BIN:%=build/dev/%): $(call archives,dev,main)
@@ -284,7 +287,13 @@ $(UNIT_BIN:%=build/rel/%): build/rel/%: tests/%.c
 	@echo '  rel  $<'
 	@$(rel.cc) $(COMMON) $(RELEASE) $(WARN_TESTS) -isystem $(LIBS)/musl/include -MMD -MP -MF $@.d -static \
 	    -o $@ $(LIBS)/musl/lib/mimalloc.o $< $(filter %.a,$^) -L$(LIBS)/musl/lib $(ARCHIVES)
--include $(UNIT_BIN:%=build/dev/%.d) $(UNIT_BIN:%=build/rel/%.d) $(FAULT_BIN:%=build/dev/%.d)
+$(foreach t,$(TSAN_BIN),$(eval build/tsan/$(t): $(call archives,tsan,$(word 2,$(subst /, ,$(t))))))
+$(TSAN_BIN:%=build/tsan/%): build/tsan/%: tests/%.c
+	@mkdir -p $(@D)
+	@echo '  tsan $<'
+	@$(tsan.cc) $(COMMON) $(filter-out $(WARN_FILES),$(tsan.flags)) $(WARN_TESTS) -isystem $(LIBS)/host/include -MMD -MP -MF $@.d \
+	    -o $@ $< $(filter %.a,$^) -L$(LIBS)/host/lib $(ARCHIVES)
+-include $(UNIT_BIN:%=build/dev/%.d) $(TSAN_BIN:%=build/tsan/%.d) $(UNIT_BIN:%=build/rel/%.d) $(FAULT_BIN:%=build/dev/%.d)
 
 fuzz-build: $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
 $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%): build/fuzz/%: tests/fuzz/%.c $(call archives,fuzz,main)

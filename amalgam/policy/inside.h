@@ -97,6 +97,7 @@ struct key_step {
     struct hmac_key shared;
     struct slice *match; /* headers that must be as the Secret says */
     size_t match_n;
+    struct field_strs plans;
 };
 struct lua_step {
     struct slice name, text; /* of the chunk, for errors */

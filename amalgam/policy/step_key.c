@@ -43,6 +43,7 @@ struct step_key_doc {
     struct field_pairs labels;
     struct field_list refs;
     struct field_list headers, headers_old; /* struct step_key_header */
+    struct field_strs plans;
     const struct yaml *unserved;            /* aerospike */
 };
 
@@ -93,6 +94,7 @@ static const struct field_row step_key_rows[] = {
     {"hmac", FIELD_OBJ, offsetof(struct step_key_doc, hmac), 0, 0, 0, &step_key_hmac_table, NULL, "the Secrets hold base64 of the HMAC of a key"},
     {"digest", FIELD_OBJ, offsetof(struct step_key_doc, digest), 0, 0, 0, &step_key_digest_table, NULL, "the Secrets hold base64 of the digest of a key"},
     {"match", FIELD_OBJ, offsetof(struct step_key_doc, match), 0, 0, 0, &step_key_match_table, NULL, "what of the request must be as the Secret says; with digest only"},
+    {"plans", FIELD_STRS, offsetof(struct step_key_doc, plans), 0, 0, 0, NULL, NULL, "plans that a key must have one of; any, or none, when absent (Postern's own)"},
     {"aerospikeApikeyStorage", FIELD_NODE, offsetof(struct step_key_doc, unserved), 0, 0, 0, NULL, NULL, "not served: keep keys in the store or in Secrets; the routes are denied"},
 };
 /* clang-format on */
@@ -230,6 +232,7 @@ bool step_key_compile(struct load *l, const struct field_in *in, void *doc, cons
     struct slice *names = ARENA_ARRAY(&l->set->arena, struct slice, n + 1);
 
     k->header = d->header.n ? d->header : S("api-key");
+    k->plans = d->plans;
     k->headers = ARENA_ARRAY(&l->set->arena, struct key_header, n + 1);
     map_init(&k->secrets);
     if (!http_token_ok(k->header)) {
@@ -280,11 +283,16 @@ static struct slice step_key_first(const struct key_entry *e, struct slice a, st
     return v.n ? v : step_key_meta(e, b);
 }
 
+static struct slice step_key_plan(const struct key_entry *e)
+{
+    return step_key_first(e, S("usagePlan"), S("plan"));
+}
+
 void step_key_identify(struct decision *d, const struct key_entry *e)
 {
     d->key = e;
     d->v->user = step_key_first(e, S("username"), S("user-id"));
-    d->v->plan = step_key_first(e, S("usagePlan"), S("plan"));
+    d->v->plan = step_key_plan(e);
     d->v->key_uuid = e->uuid;
 }
 
@@ -353,6 +361,16 @@ static bool step_key_matches(const struct decision *d, const struct key_step *k,
     return all;
 }
 
+static bool step_key_plan_ok(const struct key_step *k, const struct key_entry *e)
+{
+    struct slice plan = step_key_plan(e);
+
+    for (size_t i = 0; i < k->plans.n; i++)
+        if (slice_eq(plan, k->plans.v[i]))
+            return true;
+    return k->plans.n == 0;
+}
+
 static enum step_said step_key_check(struct decision *d, const struct step *s,
                                      const struct key_entry *e)
 {
@@ -364,6 +382,10 @@ static enum step_said step_key_check(struct decision *d, const struct step *s,
     if (product.n > 0 && !slice_eq(product, d->route->product)) {
         decision_deny(d, 403, S("key_wrong_product"),
                       S("the API key was made for another API product"), s->rule);
+        return STEP_DENY;
+    }
+    if (!step_key_plan_ok(k, e)) {
+        decision_deny(d, 403, S("key_wrong_plan"), S("the API key is on a plan that does not include this"), s->rule);
         return STEP_DENY;
     }
     if (k->match_n > 0 && !step_key_matches(d, k, e))
@@ -418,5 +440,6 @@ enum step_said step_key_run(struct decision *d, const struct step *s)
     throttle_right(d, key);
     step_key_identify(d, e);
     step_key_headers(d, k);
+    decision_state_put(d, S("api_key_value"), json_text(d->arena, key)); /* as in Gloo */
     return STEP_PASS;
 }

@@ -20,7 +20,7 @@
 #include "policy/inside.h"
 
 enum { THROTTLE_SETS = 16384, THROTTLE_WAYS = 4, THROTTLE_TRIES = 16, THROTTLE_TIME_BITS = 40 };
-enum { THROTTLE_RIGHT_MS = 10 * 60 * 1000, THROTTLE_FRESH_MS = 60 * 1000, THROTTLE_SPREAD = 10 };
+enum { THROTTLE_RIGHT_MS = 10 * 60 * 1000, THROTTLE_FRESH_MS = 60 * 1000, THROTTLE_SPREAD = 10, THROTTLE_SLACK_MS = 1000 };
 static const int64_t throttle_epoch_ms = 1577836800000; /* 2020; 40 bits of milliseconds last until 2054 */
 
 struct throttle_rate {
@@ -176,7 +176,8 @@ static int64_t throttle_wait(struct throttle *t, const struct throttle_rate *r, 
     if (r->limit == 0)
         return 0;
     until = throttle_read(t->wrong, key, now, (uint64_t)(r->limit * r->interval_ms));
-    spare = any ? 0 : (r->limit - 1) * r->interval_ms;
+    /* threads read the clock at different moments: a little more is no reason to refuse */
+    spare = any ? 0 : (r->limit - 1) * r->interval_ms + MIN(r->interval_ms / 2, THROTTLE_SLACK_MS);
     return MAX((int64_t)(until - MIN(now, until)) - spare, 0);
 }
 

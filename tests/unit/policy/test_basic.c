@@ -218,6 +218,32 @@ static void slow_hashes_wait_and_are_remembered(void)
 }
 
 /* The table holds for hash and password: another hash for the name is another question. */
+/* What waited and then would have been refused passes in the shadow, with nothing of it left; and limits of
+ * throttle hold over a wait. */
+static void in_the_shadow_and_throttled(void)
+{
+    struct throttle_opts o = {.account_failures = 2, .window_ms = 3600000};
+    pw_open(2, 16);
+    pw_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: b}\nspec: {config: {shadow: true, glooAuth: {configs: [" SLOW "]}}}\n"
+           "---\napiVersion: networking.gloo.solo.io/v2\nkind: RouteTable\nmetadata: {name: r}\nspec: {hosts: ['*'], http: [{name: all}]}\n");
+    struct pw_call c = pw_ask("/", P_HEADERS(basic("anna", "wrong"), "x-user: eve"));
+    T(c.waited && c.allowed && c.status == 200);
+    T_TEXT(slice_str(c.user), "");
+    T_TEXT(slice_str(c.x_user), "");
+    T_TEXT(slice_str(c.challenge), "");
+    pw_unload();
+    p.throttle = throttle_open(&o);
+    pw_use(POLICY(SLOW));
+    for (int i = 0; i < 2; i++)
+        T_TEXT(slice_str(pw_ask("/", P_HEADERS(basic("anna", "wrong"))).reason), "credentials_wrong");
+    c = pw_ask("/", P_HEADERS(basic("anna", "correct horse battery staple")));
+    T(!c.waited && c.status == 429);
+    T_TEXT(slice_str(c.reason), "account_throttled");
+    pw_close();
+    throttle_close(p.throttle);
+    p.throttle = NULL;
+}
+
 static void a_new_password_counts_at_once(void)
 {
     pw_open(1, 16);
@@ -294,6 +320,7 @@ int main(void)
     T_RUN(files_with_faults);
     T_RUN(slow_hashes_without_a_pool);
     T_RUN(slow_hashes_wait_and_are_remembered);
+    T_RUN(in_the_shadow_and_throttled);
     T_RUN(a_new_password_counts_at_once);
     T_RUN(one_check_for_many_requests);
     T_RUN(the_end_comes_while_a_check_is_under_way);

@@ -139,6 +139,67 @@ static void products(void)
     T_TEXT(v.reason, "key_wrong_product");
 }
 
+/* A policy for some plans: the portal's usagePlan, or plan of a Secret. */
+static void plans(void)
+{
+    static const char text[] =
+        "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: k}\nspec: {config: {glooAuth: {configs: [{apiKeyAuth: {plans: [gold, silver]}}]}}}\n";
+    static const struct {
+        const char *name, *plan, *reason;
+    } rows[] = {{"usagePlan", "gold", "ok"}, {"plan", "silver", "ok"}, {"usagePlan", "bronze", "key_wrong_plan"}, {"usagePlan", "Gold", "key_wrong_plan"}, {"x", "gold", "key_wrong_plan"}};
+    T(p_use(text));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct policy_verdict v = p_ask("GET", "a", "/", P_HEADERS(p_header("api-key", p_key(P_HEADERS(rows[i].name, rows[i].plan)))));
+        T_ROW("%s %s", rows[i].name, rows[i].plan);
+        T_TEXT(v.reason, rows[i].reason);
+        T_INT(v.status, v.allowed ? 200 : 403);
+    }
+    T(p_use(policies));
+}
+
+/* What later steps see, and what of it stays out of everything that is told. */
+static void state_for_later_steps(void)
+{
+    const char *key = p_key(P_HEADERS("username", "ann", "team", "red", "other", "x"));
+    T(p_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: k}\nspec: {config: {glooAuth: {configs: [\n"
+            "  {apiKeyAuth: {headersFromMetadataEntry: {X-User-ID: {name: username}, x-team: {name: team}, x-none: {name: nothing}}}},\n"
+            "  {luaAuth: {headers: [x-seen], inline: 'return function(r) local s = r.state return {allow = true, headers = {[\"x-seen\"] = "
+            "s.api_key_value .. \",\" .. s[\"X-User-ID\"] .. \",\" .. s[\"x-team\"] .. \",\" .. tostring(s[\"x-none\"]) .. tostring(s.other)}} end'}}]}}}\n"));
+    struct policy_verdict v = p_ask("GET", "a", "/", P_HEADERS(p_header("api-key", key)));
+    struct buf b;
+    T(v.allowed);
+    T_TEXT(p_upstream(&v, "x-seen"), arena_fmt(&p.arena, "%s,ann,red,nilnil", key).p);
+    v.upstream_n = 0; /* where the script put it on purpose */
+    buf_init(&b, 0);
+    policy_verdict_json(&v, true, &b);
+    T(slice_find(buf_all(&b), slice_str(key)) == SIZE_MAX);
+    buf_free(&b);
+    T(p_use(policies));
+}
+
+/* A Secret without api-key is none of those that a selector takes; all labels must hold. */
+static void label_selectors(void)
+{
+#define SECRET(name, labels, data) "apiVersion: v1\nkind: Secret\nmetadata: {name: " name ", labels: {" labels "}}\ntype: extauth.solo.io/apikey\nstringData: {" data "}\n---\n"
+#define SELECT(labels) SECRET("a", "team: red, stage: prod", "api-key: key-a") SECRET("b", "team: red", "api-key: key-b") SECRET("c", "team: red, stage: prod", "user-id: nobody") \
+    "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: k}\nspec: {config: {glooAuth: {configs: [{apiKeyAuth: {k8sSecretApikeyStorage: {" labels "}}}]}}}\n"
+    T(p_use(SELECT("labelSelector: {team: red, stage: prod}")));
+    T(p_ask("GET", "a", "/", P_HEADERS("api-key: key-a")).allowed);
+    T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: key-b")).reason, "key_unknown");
+    T(p_use(SELECT("labelSelector: {team: red}")));
+    T(p_ask("GET", "a", "/", P_HEADERS("api-key: key-a")).allowed);
+    T(p_ask("GET", "a", "/", P_HEADERS("api-key: key-b")).allowed);
+    T(p_use(SELECT("apiKeySecretRefs: [{name: b, namespace: default}]")));
+    T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: key-a")).reason, "key_unknown");
+    T(p_ask("GET", "a", "/", P_HEADERS("api-key: key-b")).allowed);
+    T(p_use(SELECT("labelSelector: {team: blue}")));
+    T(p_fault("", "every key is refused") != NULL);
+    T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: key-a")).reason, "key_unknown");
+    T(p_use(policies));
+#undef SELECT
+#undef SECRET
+}
+
 static void secrets_are_apart_from_the_store(void)
 {
     const char *stored = p_key(P_HEADERS("user-id", "x"));
@@ -328,7 +389,7 @@ static void hashed_keys_with_faults(void)
     T_TEXT(p_ask("GET", "a", "/", P_HEADERS("api-key: " HASHED_KEY)).reason, "not_served");
 }
 
-/* Later steps see what the key's metadata gave, under the names of the headers; not the key. */
+/* Later steps see what the key's metadata gave, under the names of the headers, and the key. */
 static void metadata_is_state(void)
 {
     const char *key = p_key(P_HEADERS("username", "ann@example.com"));
@@ -336,7 +397,7 @@ static void metadata_is_state(void)
     T(p_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: k}\nspec:\n"
             "  config: {glooAuth: {configs: [{apiKeyAuth: {headersFromMetadataEntry: {X-User-ID: {name: username}, X-Team: {name: team}}}},\n"
             "    {luaAuth: {inline: 'return function(req) local n = 0 for k in pairs(req.state) do n = n + 1 end\n"
-            "      return n == 1 and req.state[\"X-User-ID\"] == \"ann@example.com\" end'}}]}}\n"));
+            "      return n == 2 and req.state[\"X-User-ID\"] == \"ann@example.com\" end'}}]}}\n"));
     T_TEXT(p_ask("GET", "a", "/", P_HEADERS(p_header("api-key", key), "X-Team: forged")).reason, "ok");
 }
 
@@ -351,6 +412,9 @@ int main(void)
     T_RUN(values_that_cannot_be_headers);
     T_RUN(expiry);
     T_RUN(products);
+    T_RUN(plans);
+    T_RUN(state_for_later_steps);
+    T_RUN(label_selectors);
     T_RUN(secrets_are_apart_from_the_store);
     T_RUN(two_policies_must_both_pass);
     T_RUN(open_route_and_no_route);

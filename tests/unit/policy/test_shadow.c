@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #define EXT_AUTH "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: p}\nspec:\n  config:\n    shadow: %s\n"
+#define STEP(step) "    glooAuth: {configs: [{" step "}]}\n"
 #define RATE(kind) "apiVersion: trafficcontrol.policy.gloo.solo.io/v2\nkind: " kind "\nmetadata: {name: p}\nspec:\n"
 #define SERVER "---\napiVersion: admin.gloo.solo.io/v2\nkind: RateLimitServerConfig\nmetadata: {name: s}\nspec: {raw: {descriptors: [{key: generic_key, value: x, rateLimit: {unit: DAY, requestsPerUnit: 0}}]}}\n" \
     "---\napiVersion: trafficcontrol.policy.gloo.solo.io/v2\nkind: RateLimitClientConfig\nmetadata: {name: c}\nspec: {raw: {rateLimits: [{actions: [{genericKey: {descriptorValue: x}}]}]}}\n"
@@ -18,6 +19,16 @@ static const struct row {
     const char *name, *text, *step, *reason; /* %s: true or false */
 } rows[] = {
     {"ExtAuthPolicy, denied", EXT_AUTH "    glooAuth: {configs: [{apiKeyAuth: {headersFromMetadataEntry: {x-u: {name: username}}}}]}\n", "extAuth", "key_missing"},
+    {"basicAuth", EXT_AUTH STEP("basicAuth: {apr: {users: {ann: {salt: TYiryv0/, hashedPassword: 8BvzLUO9IfGPGGsPnAgSu1}}}}"), "extAuth", "credentials_missing"},
+    {"hmacAuth", EXT_AUTH STEP("hmacAuth: {secretRefs: {secretRefs: [{name: s}]}, parametersInHeaders: {}}") "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {username: a, password: b}\n", "extAuth", "credentials_missing"},
+    {"ldap", EXT_AUTH STEP("ldap: {address: '127.0.0.1:1', userDnTemplate: 'uid=%%s', disableGroupChecking: true}"), "extAuth", "credentials_missing"},
+    {"portalAuth", EXT_AUTH STEP("portalAuth: {apiKeyHeader: api-key}"), "extAuth", "key_missing"},
+    {"jwt", EXT_AUTH STEP("jwt: {}"), "extAuth", "jwt_not_verified"},
+    {"accessTokenValidation", EXT_AUTH STEP("oauth2: {accessTokenValidation: {jwt: {localJwks: {inlineString: 'JWKS'}}}}"), "extAuth", "token_missing"},
+    {"passThroughAuth, http", EXT_AUTH STEP("passThroughAuth: {http: {url: 'http://127.0.0.1:1/'}}"), "extAuth", "no_outbound"},
+    {"passThroughAuth, grpc", EXT_AUTH STEP("passThroughAuth: {grpc: {address: '127.0.0.1:1'}}"), "extAuth", "no_outbound"},
+    {"opaServerAuth", EXT_AUTH STEP("opaServerAuth: {package: a, ruleName: allow, serverAddr: '127.0.0.1:1'}"), "extAuth", "no_outbound"},
+    {"TransformationPolicy, refused", RATE("TransformationPolicy") "  config:\n    shadow: %s\n    request: {injaTemplate: {headers: {x-a: {text: '{{ nothing.at.all }}'}}}}\n", "transformation", "transformation_failed"},
     {"ExtAuthPolicy, expression", EXT_AUTH "    glooAuth: {booleanExpr: 'a && !a', configs: [{name: a, luaAuth: {inline: 'return function() end'}}]}\n", "extAuth", "expression_false"},
     {"ExtAuthPolicy, trouble", EXT_AUTH "    glooAuth: {configs: [{luaAuth: {inline: 'return function() error(1) end'}}]}\n", "extAuth", "lua_trouble"},
     {"ExtAuthPolicy, not served", EXT_AUTH "    glooAuth: {configs: [{opaAuth: {modules: [], query: x}}]}\n", "extAuth", "not_served"},
