@@ -20,7 +20,7 @@
 #include "policy/inside.h"
 
 enum { THROTTLE_SETS = 16384, THROTTLE_WAYS = 4, THROTTLE_TRIES = 16, THROTTLE_TIME_BITS = 40 };
-enum { THROTTLE_RIGHT_MS = 10 * 60 * 1000, THROTTLE_FRESH_MS = 60 * 1000, THROTTLE_SPREAD = 10, THROTTLE_SLACK_MS = 1000 };
+enum { THROTTLE_RIGHT_MS = 10 * 60 * 1000, THROTTLE_FRESH_MS = 60 * 1000, THROTTLE_SPREAD = 10, THROTTLE_SLACK_MS = 1000, THROTTLE_SKEW_MS = 10000 };
 static const int64_t throttle_epoch_ms = 1577836800000; /* 2020; 40 bits of milliseconds last until 2054 */
 
 struct throttle_rate {
@@ -95,7 +95,8 @@ static uint64_t throttle_until(uint64_t word)
     return word & ((UINT64_C(1) << THROTTLE_TIME_BITS) - 1);
 }
 
-/* Its time, or 0 when there is no word of this key or its time is over. Beyond `most` the clock was set back. */
+/* Its time, or 0 when there is no word of this key or its time is over. Well beyond `most`
+ * the clock was set back; a little beyond, another thread read it later. */
 static uint64_t throttle_read(uint64_t table[][THROTTLE_WAYS], uint64_t key, uint64_t now, uint64_t most)
 {
     const uint64_t *set = throttle_set(table, key);
@@ -103,7 +104,7 @@ static uint64_t throttle_read(uint64_t table[][THROTTLE_WAYS], uint64_t key, uin
     for (size_t i = 0; i < THROTTLE_WAYS; i++) {
         uint64_t word = __atomic_load_n(&set[i], __ATOMIC_RELAXED), until = throttle_until(word);
         if (word != 0 && throttle_tag(word) == throttle_tag(key))
-            return until > now && until <= now + most ? until : 0;
+            return until > now && until <= now + most + THROTTLE_SKEW_MS ? until : 0;
     }
     return 0;
 }
@@ -133,7 +134,7 @@ static void throttle_raise(uint64_t table[][THROTTLE_WAYS], uint64_t key, uint64
 {
     for (int i = 0; i < THROTTLE_TRIES; i++) {
         uint64_t old = 0, *at = throttle_word(table, key, &old), until = now;
-        if (throttle_tag(old) == throttle_tag(key) && throttle_until(old) <= now + most)
+        if (throttle_tag(old) == throttle_tag(key) && throttle_until(old) <= now + most + THROTTLE_SKEW_MS)
             until = MAX(now, throttle_until(old));
         until = MIN(until + more, now + most);
         if (__atomic_compare_exchange_n(at, &old, throttle_tag(key) | until, false, __ATOMIC_RELAXED,
