@@ -51,7 +51,11 @@ static inline UNUSED struct slice slice_sub(struct slice s, size_t at, size_t n)
     return r;
 }
 
-FN bool slice_eq_ci(struct slice a, struct slice b); /* ASCII case folded */
+FN bool slice_same_ci(const char *a, const char *b, size_t n);
+static inline UNUSED bool slice_eq_ci(struct slice a, struct slice b) /* ASCII case folded */
+{
+    return a.n == b.n && slice_same_ci(a.p, b.p, a.n);
+}
 FN int slice_cmp(struct slice a, struct slice b);    /* bytewise, shorter first */
 FN bool slice_starts(struct slice s, struct slice prefix);
 FN bool slice_starts_ci(struct slice s, struct slice prefix);

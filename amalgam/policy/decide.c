@@ -8,6 +8,7 @@
  * Tested by tests/unit/policy/test_decide.c and test_attacks.c.
  */
 #include "base/clock.h"
+#include "policy/explain.h"
 #include "policy/inside.h"
 
 /* ---- the whole ---- */
@@ -43,13 +44,23 @@ static bool decide_alias_of(struct slice given, const struct slice *names, size_
     return false;
 }
 
+/* One bit per length (of 64) that a name has: an alias is as long as what it stands for. */
+static uint64_t decide_lengths(const struct slice *names, size_t n)
+{
+    uint64_t set = 0;
+    for (size_t i = 0; i < n; i++)
+        set |= UINT64_C(1) << (names[i].n & 63);
+    return set;
+}
+
 static void decide_aliases(struct decision *d)
 {
     const struct route *r = d->route;
+    uint64_t lengths = decide_lengths(r->identity, r->identity_n) | decide_lengths(d->v->remove, d->v->remove_n);
 
-    for (size_t i = 0; i < d->ask->headers_n && r->identity_n + d->v->remove_n > 0; i++) {
+    for (size_t i = 0; i < d->ask->headers_n && lengths; i++) {
         struct slice given = d->ask->headers[i].name;
-        if (decide_odd_name(given) &&
+        if ((lengths >> (given.n & 63) & 1) && decide_odd_name(given) &&
             (decide_alias_of(given, r->identity, r->identity_n) || decide_alias_of(given, d->v->remove, d->v->remove_n)) &&
             !decision_find(d->v->upstream, d->v->upstream_n, given))
             decision_remove_add(d, given);
@@ -177,6 +188,8 @@ static void decision_start(struct decision *d, struct policy_ctx *c, const struc
     v->reason = S("ok");
     v->words = v->rule = v->body = v->user = v->plan = v->key_uuid = v->route = S("");
     decide_id(c, v->id);
+    if (c->explain)
+        explain_expect(c->explain);
     if (c->explain || q->trace)
         d->began_ns = d->clock_ns = clock_mono_ns();
 }

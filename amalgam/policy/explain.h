@@ -15,6 +15,7 @@ struct decision;
 struct explain;
 FN struct explain *explain_open(size_t n); /* decisions kept; 0: NULL, nothing is kept */
 FN void explain_close(struct explain *x);
+FN void explain_expect(const struct explain *x); /* explain_put will come soon */
 FN void explain_put(struct explain *x, const struct decision *d);
 /* The decision as JSON; false when it is not there (any more). */
 FN bool explain_get(const struct explain *x, struct slice id, struct buf *out);

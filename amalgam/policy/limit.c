@@ -29,6 +29,26 @@ struct limit_hits {
 
 /* ---- names of counters ---- */
 
+/* One of 8 bytes is c: the only bytes of w ^ cccccccc that borrow are zero. */
+static inline uint64_t limit_among8(uint64_t w, char c)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t x = w ^ ones * (unsigned char)c;
+    return (x - ones) & ~x & ones * 0x80;
+}
+
+/* Is there nothing to escape in these bytes? Short ones are looked at by the caller anyway. */
+static bool limit_is_plain(struct slice s, char a, char b)
+{
+    for (size_t i = 0; i < s.n; i += 8) {
+        uint64_t w;
+        memcpy(&w, s.p + MIN(i, s.n - 8), 8);
+        if (limit_among8(w, '%') | limit_among8(w, a) | limit_among8(w, b))
+            return false;
+    }
+    return true;
+}
+
 /* Text with '%', a and b as %XX; beyond LIMIT_VALUE_MAX a digest, marked by "%#". */
 static size_t limit_escape(char *dst, struct slice s, char a, char b)
 {
@@ -41,6 +61,10 @@ static size_t limit_escape(char *dst, struct slice s, char a, char b)
         dst[0] = '%';
         dst[1] = '#';
         return 2 + hex_encode(dst + 2, digest, sizeof digest);
+    }
+    if (LIKELY(s.n >= 8 && limit_is_plain(s, a, b))) {
+        memcpy(dst, s.p, s.n);
+        return s.n;
     }
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];

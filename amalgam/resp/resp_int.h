@@ -194,6 +194,7 @@ struct resp_thread {
     int index;
     bool locked;                    /* this thread is inside store_enter */
     uint64_t batch_lsn;             /* what the replies of this batch wait for */
+    bool gather;                    /* of store_leave_turn: this turn has changed something */
     struct resp_client *current;    /* whose command runs */
     struct buf sink, scratch, self; /* dropped replies; lists being built; pushes to current */
     struct arena arena;             /* of one command */

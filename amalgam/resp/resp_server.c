@@ -13,8 +13,8 @@
  * DURABILITY. A batch ends with resp_hold: output is kept until store_safe_lsn (on disk in mode always,
  * with the kernel else) has reached the lsn of that moment, reads included, so nobody sees what could
  * still be lost. Each thread keeps its held clients in order of lsn and looks at them at the end of a
- * turn. In everysec and no it does the write itself there (store_write), so that nobody waits for
- * another thread. resp_server_durable (whoever wrote) posts one task per thread that waits, not one per
+ * turn; in always the log thread starts then, with all that the turn changed. In everysec and no the
+ * thread does the write itself there (store_write), so that nobody waits for another one. resp_server_durable (whoever wrote) posts one task per thread that waits, not one per
  * client. Tested by tests/unit/resp/test_resp_door.c, tests/fault/test_kill9_server.py and tests/box.
  */
 #include "base/log.h"
@@ -78,7 +78,7 @@ void resp_unlock(struct resp_thread *th)
     th->batch_lsn = MAX(th->batch_lsn, store_lsn(th->srv->st));
     th->locked = false;
     th->srv->inside = NULL;
-    store_leave(th->srv->st);
+    store_leave_turn(th->srv->st, &th->gather);
 }
 
 /* ---- messages ---- */
@@ -186,9 +186,9 @@ static void resp_server_on_turn(void *ctx, struct reactor *r)
 {
     struct resp_thread *th = ctx;
     (void)r;
-    if (th->held.first == NULL)
+    if (th->held.first == NULL && !th->gather)
         return;
-    store_write(th->srv->st);
+    store_write(th->srv->st, &th->gather);
     resp_server_release(th);
     if (th->held.first == NULL)
         return;

@@ -39,12 +39,17 @@ void store_enter(struct store *st, int64_t now_ms)
     store_begin(st, now_ms);
 }
 
-void store_leave(struct store *st)
+void store_leave_turn(struct store *st, bool *gather)
 {
-    struct wal *wake = st->wal && wal_seal(st->wal) ? st->wal : NULL;
+    struct wal *wake = st->wal && wal_seal(st->wal, gather) ? st->wal : NULL;
     lock_drop(&st->lock);
     if (wake)
         wal_wake(wake);
+}
+
+void store_leave(struct store *st)
+{
+    store_leave_turn(st, NULL);
 }
 
 int64_t store_now_ms(const struct store *st)
@@ -89,10 +94,10 @@ uint64_t store_safe_lsn(const struct store *st)
     return store_waits(st) ? store_durable_lsn(st) : store_written_lsn(st);
 }
 
-void store_write(struct store *st)
+void store_write(struct store *st, bool *gather)
 {
     if (st->wal_home)
-        wal_write(st->wal_home);
+        wal_write(st->wal_home, gather);
 }
 
 bool store_waits(const struct store *st)

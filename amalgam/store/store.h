@@ -59,6 +59,9 @@ FN struct db *store_db(struct store *st); /* the SQLite connection for the porta
 
 FN void store_enter(struct store *st, int64_t now_ms);
 FN void store_leave(struct store *st);
+/* The same for a door that answers many clients in one turn and ends it with store_write, by the same flag
+ * (false at first): in mode always the disk is asked once for all of them. */
+FN void store_leave_turn(struct store *st, bool *gather);
 FN int64_t store_now_ms(const struct store *st); /* what store_enter was given */
 /* Inside: what happens between these is replayed whole or not at all (MULTI/EXEC, scripts). Nests. */
 FN void ks_atomic_begin(struct store *st) UNUSED;
@@ -70,9 +73,9 @@ FN uint64_t store_written_lsn(const struct store *st) UNUSED; /* the kernel has 
 FN bool store_waits(const struct store *st); /* mode always: replies wait for durability */
 /* What replies wait for: durable in mode always, written in the others. */
 FN uint64_t store_safe_lsn(const struct store *st);
-/* Outside: before replies go out. Modes everysec and no: hands the log to the kernel at once if that is one
- * small write; if not, the log thread is woken and on_durable is called. */
-FN void store_write(struct store *st);
+/* Outside: the end of a turn, before replies go out. Modes everysec and no: hands the log to the kernel at
+ * once if that is one small write; if not, and in always, the log thread does it and on_durable is called. */
+FN void store_write(struct store *st, bool *gather);
 /* Blocks until lsn is on disk, syncing at once whatever the mode. Outside the lock. RC_IO if it failed. */
 FN enum rc store_sync(struct store *st, uint64_t lsn) MUST_CHECK;
 /* After a failed write or sync: the store refuses changes (RC_IO) and says why. NULL when healthy. */

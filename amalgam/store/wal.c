@@ -3,9 +3,10 @@
  *
  * The store appends under its lock; the log thread swaps the buffers, fills in the checksums, writes
  * the run with one pwrite and syncs as the mode asks: always at once, everysec once a second, no never
- * (but at the end of a segment). In always it starts as soon as there is something and what arrives
- * meanwhile is the next group; in the other modes it collects for two milliseconds first, and a door that
- * holds replies does the write itself at the end of its turn (wal_write): a system call for all of them.
+ * (but at the end of a segment). In always it starts as soon as there is something and no door is in the
+ * middle of a turn (for a millisecond at most), and what arrives meanwhile is the next group; in the other
+ * modes it collects for two milliseconds first, and a door that holds replies does the write itself at the
+ * end of its turn (wal_write): a system call for all of them.
  * `mu` guards nothing but sleeping and waking; positions are atomics, each with one writer at a time.
  * Tested by tests/unit/store/test_wal.c, tests/fault/test_store_fault.c and test_kill9.c.
  */
@@ -23,7 +24,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { WAL_STEP = 4 << 20, WAL_COLLECT_MS = 2, WAL_SYNC_MS = 1000, WAL_RETRY_MS = 500, WAL_PATH = 4200 };
+enum { WAL_STEP = 4 << 20, WAL_COLLECT_MS = 2, WAL_GATHER_MS = 1, WAL_SYNC_MS = 1000, WAL_RETRY_MS = 500, WAL_PATH = 4200 };
 enum { WAL_KEEP_BYTES = 4 << 20, WAL_IDLE_BYTES = 32 << 10, WAL_QUICK_BYTES = 256 << 10 };
 #define WAL_DEFAULT (64u << 20)
 #define WAL_NOTHING SIZE_MAX
@@ -48,6 +49,7 @@ struct wal {
     bool stop;          /* atomic */
     uint64_t sync_lsn;  /* somebody waits for this position */
     int asleep;         /* atomic: the thread waits for work */
+    int gathering;      /* atomic: doors in the middle of a turn that changed something */
     /* whoever writes; the log thread alone changes segments. Taken before the guard, never inside it. */
     struct lock io;
     struct buf flush;   /* at .. n is not written yet */
@@ -164,7 +166,7 @@ void wal_atomic(struct wal *w, bool on)
     wal_close_record(w, false);
 }
 
-bool wal_seal(struct wal *w)
+bool wal_seal(struct wal *w, bool *gather)
 {
     if (w->fill.n == 0)
         return false;
@@ -172,6 +174,11 @@ bool wal_seal(struct wal *w)
     wal_close_record(w, false);
     if (w->fill.n > w->o.buffer_bytes && !wal_refuses(w))
         (void)__atomic_fetch_or(w->o.held, HELD_FULL, __ATOMIC_RELEASE);
+    if (gather && wal_mode(w) == STORE_ALWAYS) {
+        (void)__atomic_add_fetch(&w->gathering, !*gather, __ATOMIC_RELAXED);
+        *gather = true;
+        return false;
+    }
     if (!__atomic_load_n(&w->asleep, __ATOMIC_RELAXED))
         return false;
     wal_set_asleep(w, 0);
@@ -531,8 +538,23 @@ static bool wal_write_quickly(struct wal *w)
     return true;
 }
 
-void wal_write(struct wal *w)
+/* The end of a turn in always: wakes the log thread unless it is at work and will look again. */
+static void wal_gathered(struct wal *w)
 {
+    (void)__atomic_sub_fetch(&w->gathering, 1, __ATOMIC_RELAXED);
+    lock_take(w->o.guard); /* either the thread sees that nobody gathers, or this sees it asleep */
+    bool wake = __atomic_load_n(&w->asleep, __ATOMIC_RELAXED);
+    wal_set_asleep(w, 0);
+    lock_drop(w->o.guard);
+    if (wake)
+        wal_wake(w);
+}
+
+void wal_write(struct wal *w, bool *gather)
+{
+    if (*gather)
+        wal_gathered(w);
+    *gather = false;
     if (wal_mode(w) == STORE_ALWAYS || wal_refuses(w) || !lock_try(&w->io))
         return;
     bool all = wal_take(w, WAL_QUICK_BYTES);
@@ -571,6 +593,21 @@ static void wal_sleep_idle(struct wal *w, int64_t ms)
     pthread_mutex_unlock(&w->mu);
 }
 
+/* In always: one sync for all that a door changes in its turn. */
+static void wal_gather(struct wal *w)
+{
+    if (__atomic_load_n(&w->gathering, __ATOMIC_RELAXED) == 0)
+        return;
+    lock_take(w->o.guard);
+    bool wait = __atomic_load_n(&w->gathering, __ATOMIC_RELAXED) > 0 && wal_mode(w) == STORE_ALWAYS &&
+                w->sync_lsn <= wal_durable(w) && !__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE);
+    wal_set_asleep(w, wait);
+    lock_drop(w->o.guard);
+    if (wait)
+        wal_sleep_idle(w, WAL_GATHER_MS);
+    wal_set_asleep(w, 0);
+}
+
 static bool wal_sync_due(const struct wal *w, struct wal_turn t)
 {
     if (wal_durable(w) == wal_written(w) || wal_health(w) != WAL_FINE)
@@ -583,6 +620,7 @@ static void *wal_main(void *arg)
 {
     struct wal *w = arg;
     for (;;) {
+        wal_gather(w);
         lock_take(&w->io);
         (void)wal_take(w, SIZE_MAX);
         struct wal_turn t = wal_plan(w);

@@ -10,9 +10,10 @@
  * positions, and what the applier does, are always whole transactions.
  *
  * Two buffers: effects go to one under the store's lock; the log thread swaps them, writes, syncs
- * as the mode asks, publishes. A door that will answer may do a small write itself (wal_write). A failed
- * sync or write is for ever (the kernel may have dropped the pages); a full disk heals when there is
- * room, because nothing of the buffer is given up.
+ * as the mode asks, publishes. A door that answers many clients in a turn says so (wal_seal with its gather)
+ * and ends the turn with wal_write: in always one sync is then for all of them, in the other modes it does
+ * a small write itself. A failed sync or write is for ever (the kernel may have dropped the pages); a full
+ * disk heals when there is room, because nothing of the buffer is given up.
  *
  * Inside store/ only. Threads: wal_append, wal_seal, wal_atomic and wal_lsn under the store's lock; the
  * others anywhere, outside it.
@@ -45,11 +46,13 @@ FN void wal_close(struct wal *w); /* writes and syncs what is left */
 
 FN bool wal_refuses(const struct wal *w);
 FN void wal_append(struct wal *w, const struct effect *e);
-FN bool wal_seal(struct wal *w); /* true: call wal_wake once the lock is dropped */
+/* gather: more changes of this turn may follow, and wal_write will, by the same flag (which this sets).
+ * NULL: at once; true: call wal_wake once the lock is dropped. */
+FN bool wal_seal(struct wal *w, bool *gather);
 FN void wal_wake(struct wal *w);
-/* Outside the lock, modes everysec and no: hands what was sealed to the kernel now, if that is one small
- * write. Otherwise the log thread does it soon; on_durable is called. */
-FN void wal_write(struct wal *w);
+/* Outside the lock, the end of a turn. Modes everysec and no: hands what was sealed to the kernel now, if that
+ * is one small write. Otherwise the log thread does it now; on_durable is called. */
+FN void wal_write(struct wal *w, bool *gather);
 FN void wal_atomic(struct wal *w, bool on); /* nests */
 FN uint64_t wal_lsn(const struct wal *w);
 FN uint64_t wal_durable(const struct wal *w);

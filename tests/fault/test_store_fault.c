@@ -22,6 +22,7 @@ static int countdown; /* atomic: calls until the fault; 0 and below: fault met *
 static bool armed;    /* atomic */
 static bool slow;               /* atomic: writes wait */
 static bool no_space, no_files, bad_sync; /* atomic: for the tests that name the fault */
+static int syncs;                         /* atomic: of the log */
 
 static bool hit(void)
 {
@@ -76,6 +77,7 @@ static ssize_t f_pwrite(int fd, const void *p, size_t n, int64_t at)
 static int f_sync(int fd)
 {
     (void)fd; /* nobody pulls the plug: the real call would only take time */
+    (void)__atomic_add_fetch(&syncs, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&bad_sync, __ATOMIC_SEQ_CST)) {
         errno = EIO;
         return -1;
@@ -266,8 +268,62 @@ static uint64_t set_and_write(struct store *st, const char *v)
     ks_set(st, 0, sl("a"), sl(v), 0);
     uint64_t lsn = store_lsn(st);
     store_leave(st);
-    store_write(st);
+    store_write(st, &(bool){false});
     return lsn;
+}
+
+static void wait_durable(struct store *st, uint64_t lsn)
+{
+    for (int k = 0; k < 4000 && store_durable_lsn(st) < lsn; k++)
+        clock_sleep_ms(5);
+    T(store_durable_lsn(st) >= lsn);
+}
+
+static uint64_t set_in_turn(struct store *st, int i, bool *gather)
+{
+    char key[24];
+    store_enter(st, st_now);
+    ks_set(st, 0, slice_of(key, (size_t)snprintf(key, sizeof key, "k%d", i)), sl("v"), 0);
+    uint64_t lsn = store_lsn(st);
+    store_leave_turn(st, gather);
+    return lsn;
+}
+
+/* Mode always: the disk is asked at the end of a turn, once for all that it changed; at once when somebody
+ * changes something outside a turn, and when the mode changes in the middle. */
+static void a_turn_is_one_sync(void)
+{
+    st_dir_clear(dir);
+    struct store *st = st_disk(dir, STORE_ALWAYS);
+    bool gather = false;
+    uint64_t lsn = 0;
+    wait_durable(st, set_and_write(st, "first"));
+    for (int turn = 0; turn < 20; turn++) {
+        T_ROW("%d", turn);
+        int before = __atomic_load_n(&syncs, __ATOMIC_SEQ_CST);
+        uint64_t was = store_durable_lsn(st);
+        clock_sleep_ms(10); /* the log thread sleeps by now */
+        for (int i = 0; i < 20; i++)
+            lsn = set_in_turn(st, i, &gather);
+        T(gather);
+        clock_sleep_ms(turn < 3 ? 20 : 0);
+        T(store_durable_lsn(st) == was && lsn > was);
+        store_write(st, &gather);
+        T(!gather);
+        wait_durable(st, lsn);
+        T_INT(__atomic_load_n(&syncs, __ATOMIC_SEQ_CST), before + 1);
+    }
+    lsn = set_in_turn(st, 1, &gather);
+    T(set_and_write(st, "outside") > lsn);
+    wait_durable(st, lsn); /* though the turn goes on */
+    lsn = set_in_turn(st, 2, &gather);
+    store_enter(st, st_now);
+    T_INT(store_set_durability(st, STORE_EVERYSEC), RC_OK);
+    store_leave(st);
+    store_write(st, &gather);
+    wait_durable(st, lsn);
+    T_ROW("%s", "");
+    store_close(st);
 }
 
 /* store_write that fails or is cut short leaves everything to the log thread, which writes it whole. */
@@ -411,6 +467,7 @@ int main(void)
     T_RUN(a_full_disk_heals);
     T_RUN(a_batch_is_all_or_nothing);
     T_RUN(a_failed_quick_write_is_done_again);
+    T_RUN(a_turn_is_one_sync);
     T_RUN(missing_files_heal);
     T_RUN(a_failed_sync_does_not_heal);
     T_RUN(a_slow_disk_holds_writers);
