@@ -11,13 +11,15 @@
 /* ---- requestHeaders ---- */
 struct action_header {
     struct slice header, key;
+    bool skip;
 };
 static const struct field_row actions_header_rows[] = {
     {"headerName", FIELD_STR, offsetof(struct action_header, header), FIELD_REQUIRED, 0, 0, NULL, NULL,
      "header to read"},
     {"descriptorKey", FIELD_STR, offsetof(struct action_header, key), FIELD_REQUIRED, 0, 0, NULL, NULL,
      "key of the entry"},
-    {"skipIfAbsent", FIELD_QUIET, 0, 0, 0, 0, NULL, NULL, "read and not needed"},
+    {"skipIfAbsent", FIELD_BOOL, offsetof(struct action_header, skip), 0, 0, 0, NULL, NULL,
+     "without the header the rest of the tuple still counts"},
 };
 static const struct field_table actions_header_table = {sizeof(struct action_header),
                                                         actions_header_rows,
@@ -48,8 +50,10 @@ static bool actions_header(struct decision *d, const void *data, struct limit_en
     const struct action_header *a = data;
 
     out->key = a->key;
-    if (!decision_header(d, a->header, &out->value))
-        return false;
+    if (!decision_header(d, a->header, &out->value)) {
+        out->key = S(""); /* see limit_entries */
+        return a->skip;
+    }
     for (size_t i = 0; i < d->route->credentials_n; i++)
         if (slice_eq_ci(d->route->credentials[i], a->header))
             out->value = actions_digest(d, out->value);

@@ -91,6 +91,16 @@ static bool compile_step_body(struct load *l, const struct field_in *in, const s
     return true;
 }
 
+static bool compile_step_name_ok(const struct field_in *in, const struct yaml *y, const struct field_path *path)
+{
+    struct field_path p = {path, S("name"), 0};
+
+    if (y->kind == YAML_SCALAR && y->text.n > 0)
+        return true;
+    fault_add(in, false, y, &p, "expected text, found %s", y->kind == YAML_SCALAR ? "nothing" : field_kind_words(y));
+    return false;
+}
+
 /* One item of configs: name and exactly one step. */
 static bool compile_step(struct load *l, const struct field_in *in, const struct yaml *y,
                          const struct field_path *path, struct auth_policy *out, size_t index)
@@ -107,8 +117,9 @@ static bool compile_step(struct load *l, const struct field_in *in, const struct
     for (uint32_t i = 0; i < y->n; i++) {
         const struct yaml_pair *pair = &y->pairs[i];
         if (slice_eq(pair->key, S("name"))) {
-            if (pair->value->kind == YAML_SCALAR)
-                s->name = pair->value->text;
+            if (!compile_step_name_ok(in, pair->value, path))
+                return false;
+            s->name = pair->value->text;
             continue;
         }
         if (body) {

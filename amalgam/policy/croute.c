@@ -76,6 +76,8 @@ static bool croute_uri(struct load *l, const struct field_in *in, const struct d
         fault_add(in, false, u->self, NULL, "uri: expected one of exact, prefix and regex");
         return false;
     }
+    m->rank = u->exact.n ? URI_EXACT : u->prefix.n ? URI_PREFIX : URI_REGEX;
+    m->rank_n = u->regex.n ? u->regex.n : path.n;
     if (u->regex.n > 0)
         return croute_folded(l, in, u, S(""), false, m);
     if (!croute_canon(l, in, u, path, &m->uri))
@@ -89,8 +91,9 @@ static bool croute_uri(struct load *l, const struct field_in *in, const struct d
 static bool croute_match(struct load *l, const struct field_in *in, const struct doc_matcher *d,
                          struct route_match *m)
 {
-    m->kind = URI_PREFIX;
+    m->kind = m->rank = URI_PREFIX;
     m->uri = S("/");
+    m->rank_n = 1;
     m->method = d->method;
     m->rule = load_rule(l, in->file, d->self);
     if (d->method.n > 0 && !http_token_ok(d->method)) {
@@ -122,7 +125,7 @@ static struct route *croute_http(struct load *l, struct resource *r, const struc
             o->matches_n++;
     if (d->matchers.n == 0)
         o->matches[o->matches_n++] =
-            (struct route_match){.kind = URI_PREFIX, .uri = S("/"), .rule = o->rule};
+            (struct route_match){.kind = URI_PREFIX, .uri = S("/"), .rule = o->rule, .rank = URI_PREFIX, .rank_n = 1};
     return o;
 }
 
@@ -188,6 +191,49 @@ struct croute_walk {
 static void croute_expand(const struct croute_walk *w, const struct croute_table *t,
                           const struct route *parent);
 
+/* ---- sortMethod: ROUTE_SPECIFICITY ---- */
+
+static int croute_by_rank(const void *a, const void *b)
+{
+    static const int order[] = {[URI_EXACT] = 0, [URI_REGEX] = 1, [URI_PREFIX] = 2};
+    const struct route *x = *(struct route *const *)a, *y = *(struct route *const *)b;
+    const struct route_match *m = x->matches, *k = y->matches;
+
+    if (m->rank != k->rank)
+        return order[m->rank] < order[k->rank] ? -1 : 1;
+    if (m->rank_n != k->rank_n)
+        return m->rank_n > k->rank_n ? -1 : 1;
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* The routes behind `from`, each matcher on its own: a route is as specific as the matcher that holds. */
+static void croute_sort(struct load *l, size_t from)
+{
+    size_t end = l->routes.n, n = 0;
+    struct route **found;
+
+    for (size_t i = from; i < end; i++)
+        n += ((struct route *)l->routes.v[i])->matches_n;
+    found = ARENA_ARRAY(&l->scratch, struct route *, n + 1);
+    n = 0;
+    for (size_t i = from; i < end; i++) {
+        const struct route *r = l->routes.v[i];
+        for (size_t k = 0; k < r->matches_n; k++) {
+            struct route *one = ARENA_NEW(&l->set->arena, struct route);
+            *one = *r;
+            one->matches = &r->matches[k];
+            one->matches_n = 1;
+            one->order = n;
+            found[n++] = one;
+        }
+    }
+    if (n)
+        qsort(found, n, sizeof *found, croute_by_rank);
+    l->routes.n = from;
+    for (size_t i = 0; i < n; i++)
+        vec_push(&l->routes, found[i]);
+}
+
 static void croute_delegate(const struct croute_walk *w, const struct croute_table *t, size_t k,
                             const struct route *parent)
 {
@@ -195,6 +241,7 @@ static void croute_delegate(const struct croute_walk *w, const struct croute_tab
     struct croute_walk below = *w;
     struct route *here = ARENA_NEW(&w->l->set->arena, struct route);
     struct field_in in = load_in(w->l, t->r->file);
+    size_t from = w->l->routes.n;
     bool any = false;
 
     *here = *t->routes[k];
@@ -211,6 +258,8 @@ static void croute_delegate(const struct croute_walk *w, const struct croute_tab
             croute_expand(&below, to, here);
         }
     }
+    if (h->delegate->sort == 1)
+        croute_sort(w->l, from);
     if (!any)
         fault_add(&in, true, h->self, NULL, "route %.*s delegates to no RouteTable that is there",
                   SFMT(here->name));

@@ -210,6 +210,8 @@ struct route_match {
     struct pair_match *headers, *params;
     size_t headers_n, params_n;
     struct slice rule;
+    enum uri_kind rank; /* as written: ignoreCase makes an expression of a path */
+    size_t rank_n;      /* length of the path or expression as written */
 };
 struct route {
     struct slice name, rule;
@@ -217,6 +219,7 @@ struct route {
     int line;
     struct route_match *matches;
     size_t matches_n;
+    size_t order; /* among those that croute.c sorts */
     const struct route *parent; /* delegating route: its matches must hold too, its labels count too */
     struct field_pairs labels;
     struct slice *hosts;

@@ -85,12 +85,14 @@ static const struct field_row kinds_delegate_to_rows[] = {
     F(struct doc_delegate_to, labels, "labels", FIELD_PAIRS, "labels of the RouteTables meant"),
     F(struct doc_delegate_to, name, "name", FIELD_STR, "name of the RouteTable meant"),
     F(struct doc_delegate_to, ns, "namespace", FIELD_STR, "namespace of the RouteTables meant"),
-    QUIET("workspace"), QUIET("cluster"),
+    NOTICE("workspace", "read and ignored: name and labels choose among all RouteTables that are here"),
+    NOTICE("cluster", "read and ignored: name and labels choose among all RouteTables that are here"),
 };
 static const struct field_table kinds_delegate_to = T(struct doc_delegate_to, kinds_delegate_to_rows);
+static const char *const kinds_sorts[] = {"TABLE_WEIGHT", "ROUTE_SPECIFICITY", NULL};
 static const struct field_row kinds_delegate_rows[] = {
     SUB(struct doc_delegate, tables, "routeTables", FIELD_LIST, kinds_delegate_to, "RouteTables that carry on"),
-    QUIET("sortMethod"),
+    WORD(struct doc_delegate, sort, "sortMethod", kinds_sorts, "TABLE_WEIGHT: tables of higher weight first (default); ROUTE_SPECIFICITY: exact before regex before prefix, longer paths first"),
     NOTICE("allowedRoutes", "not served: every route of the tables named is taken"),
 };
 static const struct field_table kinds_delegate = T(struct doc_delegate, kinds_delegate_rows);
@@ -114,7 +116,7 @@ static const struct field_row kinds_portal_meta_rows[] = {
     F(struct doc_portal_meta, contact, "contact", FIELD_STR, "e-mail of who answers"),
     F(struct doc_portal_meta, license, "license", FIELD_STR, "name of the licence"),
     F(struct doc_portal_meta, lifecycle, "lifecycle", FIELD_STR, "state of the API"),
-    QUIET("customMetadata"),
+    NOTICE("customMetadata", "not served: the portal shows the fields above"),
 };
 static const struct field_table kinds_portal_meta = T(struct doc_portal_meta, kinds_portal_meta_rows);
 static const struct field_row kinds_route_table_rows[] = {
@@ -122,7 +124,9 @@ static const struct field_row kinds_route_table_rows[] = {
     SUB(struct doc_route_table, http, "http", FIELD_LIST, kinds_http, "routes in order: the first that matches counts"),
     SUB(struct doc_route_table, portal, "portalMetadata", FIELD_OBJ, kinds_portal_meta, "what the portal shows"),
     NUM(struct doc_route_table, weight, "weight", INT32_MIN, INT32_MAX, "tables of higher weight come first"),
-    QUIET("virtualGateways"), QUIET("workloadSelectors"), QUIET("applyToDestinations"),
+    NOTICE("virtualGateways", "read and ignored: the routes are those of every gateway that asks"),
+    NOTICE("workloadSelectors", "read and ignored: the routes are those of every gateway that asks"),
+    NOTICE("applyToDestinations", "not served: write the host names under hosts"),
     NOTICE("defaultDestination", FORWARDING),
     NOTICE("tcp", "not served: Postern decides HTTP requests"),
     NOTICE("tls", "not served: Postern decides HTTP requests"),
@@ -139,7 +143,7 @@ static const struct field_table kinds_gloo_auth = T(struct doc_gloo_auth, kinds_
 static const struct field_row kinds_auth_config_rows[] = {
     SUB(struct doc_auth_config, gloo, "glooAuth", FIELD_OBJ, kinds_gloo_auth, "the steps"),
     FAIL_RULES(struct doc_auth_config),
-    QUIET("server"),
+    NOTICE("server", "read and ignored: Postern is the server"),
     NOTICE("customAuth", "not served: write the check as glooAuth steps; until then the routes are denied"),
     NOTICE("disable", "not served: take the label off the route instead; until then the routes are denied"),
 };
@@ -200,7 +204,7 @@ static const struct field_row kinds_server_raw_rows[] = {
 static const struct field_table kinds_server_raw = T(struct doc_server_raw, kinds_server_raw_rows);
 static const struct field_row kinds_destination_server_rows[] = {
     SUB(struct doc_destination_server, ref, "ref", FIELD_OBJ, kinds_ref, "used for counter names only"),
-    QUIET("port"), QUIET("kind"),
+    NOTICE("port", "read and ignored: Postern is the server"), NOTICE("kind", "read and ignored: Postern is the server"),
 };
 static const struct field_table kinds_destination_server = T(struct doc_destination_server, kinds_destination_server_rows);
 static const struct field_row kinds_limit_server_rows[] = {
@@ -243,7 +247,7 @@ static const struct field_row kinds_limit_policy_config_rows[] = {
     SUB(struct doc_limit_policy_config, client, "ratelimitClientConfig", FIELD_OBJ, kinds_ref, "the RateLimitClientConfig"),
     SUB(struct doc_limit_policy_config, raw, "raw", FIELD_OBJ, kinds_client_raw, "the actions, written here"),
     FAIL_RULES(struct doc_limit_policy_config),
-    QUIET("serverSettings"),
+    NOTICE("serverSettings", "read and ignored: timeouts and the fail rule towards Postern are the gateway's; failureModeAllow is Postern's"),
 };
 static const struct field_table kinds_limit_policy_config = T(struct doc_limit_policy_config, kinds_limit_policy_config_rows);
 static const struct field_row kinds_limit_policy_rows[] = {
@@ -287,7 +291,8 @@ static const struct field_row kinds_jwt_remote_rows[] = {
     REQ(struct doc_jwt_remote, url, "url", FIELD_STR, "where the JWK Set is"),
     F(struct doc_jwt_remote, cache, "cacheDuration", FIELD_STR, "how often it is fetched again; 5m when absent"),
     F(struct doc_jwt_remote, timeout, "timeout", FIELD_STR, "how long a fetch may take; 5s when absent"),
-    QUIET("destinationRef"), QUIET("enableAsyncFetch"),
+    NOTICE("destinationRef", "read and ignored: the keys are fetched from url, by its name"),
+    NOTICE("enableAsyncFetch", "read and ignored: keys are fetched when they are first needed; requests wait, threads do not"),
 };
 static const struct field_table kinds_jwt_remote = T(struct doc_jwt_remote, kinds_jwt_remote_rows);
 static const struct field_row kinds_jwt_provider_rows[] = {
@@ -321,7 +326,7 @@ static const struct field_row kinds_jwt_config_rows[] = {
     F(struct doc_jwt_config, scopes, "requiredScopes", FIELD_STRS, "scopes that the token must all have"),
     WORD(struct doc_jwt_config, validation, "validationPolicy", kinds_jwt_validations, "REQUIRE_VALID, ALLOW_MISSING or ALLOW_MISSING_OR_FAILED"),
     F(struct doc_jwt_config, allow_missing_or_failed, "allowMissingOrFailed", FIELD_BOOL, "older form of ALLOW_MISSING_OR_FAILED"),
-    QUIET("clearRouteCache"),
+    NOTICE("clearRouteCache", "read and ignored: set clear_route_cache in the gateway's ext_authz filter"),
     FAIL_RULES(struct doc_jwt_config),
 };
 static const struct field_table kinds_jwt_config = T(struct doc_jwt_config, kinds_jwt_config_rows);
@@ -357,7 +362,9 @@ static const struct field_row kinds_domain_descriptor_rows[] = {
     F(struct doc_domain_descriptor, quota, "quotaMode", FIELD_BOOL, "over only when all of these are over"),
     F(struct doc_domain_descriptor, share_threshold, "shareThreshold", FIELD_BOOL, "one counter for all that the wildcard matches"),
     SUB(struct doc_domain_descriptor, kids, "descriptors", FIELD_LIST, kinds_domain_descriptor, "what may follow in the tuple"),
-    QUIET("detailedMetric"), QUIET("valueToMetric"), QUIET("metadata"),
+    NOTICE("detailedMetric", "read and ignored: /metrics has one counter per rule"),
+    NOTICE("valueToMetric", "read and ignored: /metrics has one counter per rule"),
+    NOTICE("metadata", "not served: the answer says which limit it was"),
 };
 static const struct field_table kinds_domain_descriptor = T(struct doc_domain_descriptor, kinds_domain_descriptor_rows);
 static const struct field_row kinds_domain_rows[] = {
@@ -383,7 +390,10 @@ static const struct field_table kinds_visibility = T(struct doc_visibility, kind
 static const struct field_row kinds_portal_rows[] = {
     SUB(struct doc_portal, plans, "usagePlans", FIELD_LIST, kinds_plan, "plans that keys are made for"),
     SUB(struct doc_portal, visibility, "visibility", FIELD_OBJ, kinds_visibility, "who may look"),
-    QUIET("portalBackendSelectors"), QUIET("domains"), QUIET("apis"), QUIET("apiProducts"),
+    NOTICE("portalBackendSelectors", "read and ignored: Postern is the portal's backend"),
+    NOTICE("domains", "read and ignored: the portal answers under every name; see portal.names"),
+    NOTICE("apis", "not served: the portal shows every API of the set"),
+    NOTICE("apiProducts", "not served: the portal shows every API of the set"),
 };
 static const struct field_table kinds_portal = T(struct doc_portal, kinds_portal_rows);
 static const struct field_row kinds_group_rows[] = {
@@ -401,7 +411,7 @@ static const struct field_row kinds_api_doc_rows[] = {
     SUB(struct doc_api_doc, openapi, "openapi", FIELD_OBJ, kinds_inline, "an OpenAPI document"),
     NOTICE("grpc", "not served: the portal shows OpenAPI documents"),
     NOTICE("graphql", "not served: the portal shows OpenAPI documents"),
-    QUIET("servedBy"),
+    NOTICE("servedBy", "read and ignored: routes with the same portalMetadata.apiProductId belong to the document"),
 };
 static const struct field_table kinds_api_doc = T(struct doc_api_doc, kinds_api_doc_rows);
 static const struct field_row kinds_openapi_meta_rows[] = {
@@ -416,7 +426,8 @@ static const struct field_table kinds_openapi_meta = T(struct doc_openapi_meta, 
 static const struct field_row kinds_version_rows[] = {
     REQ(struct doc_version, version, "apiVersion", FIELD_STR, "version, as in the OpenAPI document's info"),
     SUB(struct doc_version, meta, "openapiMetadata", FIELD_OBJ, kinds_openapi_meta, "instead of the document's own"),
-    QUIET("targetRefs"), QUIET("customMetadata"),
+    NOTICE("targetRefs", "read and ignored: routes with the same portalMetadata.apiProductId belong to the product"),
+    NOTICE("customMetadata", "not served: write it into customMetadata of the product"),
 };
 static const struct field_table kinds_version = T(struct doc_version, kinds_version_rows);
 static const struct field_row kinds_api_product_rows[] = {
@@ -483,6 +494,10 @@ struct doc_secret *kind_secret_of(struct doc *d)
 
 #define NOT_OURS(kind, group) {kind, group, STAGE_PARTS, NULL, NULL, \
     "read and ignored: it is for Kubernetes or the gateway, Postern needs nothing of it", ""}
+/* Gloo Edge ties policies to routes in the route's own document. */
+#define EDGE(kind, group) {kind, group, STAGE_PARTS, NULL, NULL, \
+    "read and ignored: write its hosts and paths as a RouteTable (networking.gloo.solo.io/v2) with labels, and choose " \
+    "routes by applyToRoutes in AuthConfig and RateLimitConfig; without it they apply to every route", ""}
 static const struct kind_row kinds_rows[] = {
     {"RouteTable", "networking.gloo.solo.io", STAGE_ROUTES, &kinds_route_table_doc, compile_route_table, NULL, "hosts, paths and labels"},
     {"ExtAuthPolicy", "security.policy.gloo.solo.io", STAGE_POLICIES, &kinds_ext_auth_doc, compile_ext_auth, NULL, "who may pass"},
@@ -517,6 +532,23 @@ static const struct kind_row kinds_rows[] = {
     NOT_OURS("FailoverPolicy", "resilience.policy.gloo.solo.io"),
     NOT_OURS("OutlierDetectionPolicy", "resilience.policy.gloo.solo.io"),
     NOT_OURS("AccessPolicy", "security.policy.gloo.solo.io"),
+    EDGE("VirtualService", "gateway.solo.io"),
+    EDGE("VirtualHostOption", "gateway.solo.io"),
+    EDGE("RouteOption", "gateway.solo.io"),
+    EDGE("RouteTable", "gateway.solo.io"),
+    EDGE("HTTPRoute", "gateway.networking.k8s.io"),
+    NOT_OURS("GRPCRoute", "gateway.networking.k8s.io"),
+    NOT_OURS("Gateway", "gateway.networking.k8s.io|gateway.solo.io"),
+    NOT_OURS("GatewayClass", "gateway.networking.k8s.io"),
+    NOT_OURS("GatewayParameters", "gateway.gloo.solo.io"),
+    NOT_OURS("ReferenceGrant", "gateway.networking.k8s.io"),
+    NOT_OURS("ListenerOption", "gateway.solo.io"),
+    NOT_OURS("HttpListenerOption", "gateway.solo.io"),
+    NOT_OURS("MatchableHttpGateway", "gateway.solo.io"),
+    NOT_OURS("Upstream", "gloo.solo.io"),
+    NOT_OURS("UpstreamGroup", "gloo.solo.io"),
+    {"Settings", "gloo.solo.io", STAGE_PARTS, NULL, NULL, "read and ignored: Postern's settings are in postern.yaml; "
+     "rate limits of ratelimit belong into a RateLimitConfig", ""},
     NOT_OURS("Service", "v1"),
     NOT_OURS("ServiceAccount", "v1"),
     NOT_OURS("Namespace", "v1"),
@@ -549,3 +581,4 @@ const struct field_table *kind_domain_table(void)
 #undef DOC_HEAD
 #undef DOC
 #undef NOT_OURS
+#undef EDGE

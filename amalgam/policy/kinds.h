@@ -46,6 +46,7 @@ struct doc_delegate_to {
 };
 struct doc_delegate {
     struct field_list tables; /* struct doc_delegate_to */
+    int sort;                 /* 1: ROUTE_SPECIFICITY */
 };
 struct doc_http {
     const struct yaml *self;

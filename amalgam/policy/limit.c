@@ -327,18 +327,18 @@ static enum rc limit_count(struct policy_ctx *c, struct limit_hits *h, bool refe
 
 /* ---- a policy of a route's chain ---- */
 
-/* False: a tuple action gave nothing, so there is no descriptor. */
+/* False: a tuple action gave nothing, so there is no descriptor. One without a key is left out (skipIfAbsent). */
 static bool limit_entries(struct decision *d, const struct limit_entry_rule *r,
                           struct limit_entry *e, size_t *n)
 {
     *n = 0;
     for (size_t i = 0; i < r->actions_n; i++) {
         if (r->actions[i].row->run(d, r->actions[i].data, &e[*n]))
-            (*n)++;
+            *n += e[*n].key.n > 0;
         else if (!r->is_set)
             return false;
     }
-    return true;
+    return *n > 0 || r->is_set;
 }
 
 /* Of all tree rules found only the heaviest stay, and those that always apply. */

@@ -69,9 +69,10 @@ static const struct kind_row *load_kind(const struct field_in *in, const struct 
     for (size_t i = 0; kind_at(i); i++) {
         if (!slice_eq(kind->text, slice_str(kind_at(i)->kind)))
             continue;
-        same = kind_at(i);
-        if (version && load_group_is(same->group, version->text))
-            return same;
+        if (version && load_group_is(kind_at(i)->group, version->text))
+            return kind_at(i);
+        if (!same)
+            same = kind_at(i);
     }
     if (same) {
         fault_add(in, false, version ? version : kind, &pv,

@@ -90,7 +90,7 @@ static const struct field_row step_key_rows[] = {
     {"k8sSecretApikeyStorage", FIELD_OBJ, offsetof(struct step_key_doc, k8s), 0, 0, 0, &step_key_storage_table, NULL, "keys of Secrets instead of the store"},
     {"labelSelector", FIELD_PAIRS, offsetof(struct step_key_doc, labels), 0, 0, 0, NULL, NULL, "older place of the same"},
     {"apiKeySecretRefs", FIELD_LIST, offsetof(struct step_key_doc, refs), 0, 0, 0, &step_key_ref_table, NULL, "older place of the same"},
-    {"skipMetadataValidation", FIELD_QUIET, 0, 0, 0, 0, NULL, NULL, "read; values that cannot stand in a header are always refused"},
+    {"skipMetadataValidation", FIELD_NOTICE, 0, 0, 0, 0, NULL, NULL, "read and ignored: values that cannot stand in a header are always refused"},
     {"hmac", FIELD_OBJ, offsetof(struct step_key_doc, hmac), 0, 0, 0, &step_key_hmac_table, NULL, "the Secrets hold base64 of the HMAC of a key"},
     {"digest", FIELD_OBJ, offsetof(struct step_key_doc, digest), 0, 0, 0, &step_key_digest_table, NULL, "the Secrets hold base64 of the digest of a key"},
     {"match", FIELD_OBJ, offsetof(struct step_key_doc, match), 0, 0, 0, &step_key_match_table, NULL, "what of the request must be as the Secret says; with digest only"},

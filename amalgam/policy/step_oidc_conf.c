@@ -91,7 +91,7 @@ struct oidc_conf_doc {
 
 /* clang-format off */
 #define AT(type, member) offsetof(struct type, member)
-#define QUIET(name, doc) {name, FIELD_QUIET, 0, 0, 0, 0, NULL, NULL, doc}
+#define OIDC_CONF_CODE "read and ignored: scopes are asked for by scopes, and the flow is always that with a code"
 #define NOTICE(name, doc) {name, FIELD_NOTICE, 0, 0, 0, 0, NULL, NULL, doc}
 static const char *const oidc_conf_bools[] = {"true", "false", NULL};
 static const char *const oidc_conf_sites[] = {"LaxMode", "StrictMode", "NoneMode", "DefaultMode", NULL};
@@ -108,7 +108,8 @@ static const struct field_row oidc_conf_override_rows[] = {
     {"revocationEndpoint", FIELD_STR, AT(oidc_conf_override, revoke), 0, 0, 0, NULL, NULL, "where tokens are revoked at logout"},
     {"endSessionEndpoint", FIELD_STR, AT(oidc_conf_override, end_session), 0, 0, 0, NULL, NULL, "where the browser is sent at logout"},
     {"authMethods", FIELD_STRS, AT(oidc_conf_override, methods), 0, 0, 0, NULL, NULL, "client_secret_basic, client_secret_post"},
-    QUIET("scopes", ""), QUIET("responseTypes", ""), QUIET("subjects", ""), QUIET("idTokenAlgs", ""), QUIET("claims", ""),
+    NOTICE("scopes", OIDC_CONF_CODE), NOTICE("responseTypes", OIDC_CONF_CODE), NOTICE("subjects", OIDC_CONF_CODE),
+    NOTICE("idTokenAlgs", "read and ignored: what the provider's keys allow counts"), NOTICE("claims", OIDC_CONF_CODE),
 };
 static const struct field_table oidc_conf_override_table = {sizeof(struct oidc_conf_override), oidc_conf_override_rows, ARRAY_LEN(oidc_conf_override_rows)};
 static const struct field_row oidc_conf_secret_rows[] = {
@@ -173,7 +174,7 @@ static const struct field_row oidc_conf_cookie_rows[] = {
 };
 static const struct field_table oidc_conf_cookie = {sizeof(struct oidc_conf_cookie), oidc_conf_cookie_rows, ARRAY_LEN(oidc_conf_cookie_rows)};
 static const struct field_row oidc_conf_redis_rows[] = {
-    QUIET("options", "read: sessions are in Postern's own store"),
+    NOTICE("options", "read and ignored: sessions are in Postern's own store; store: redis://... puts it into your Redis"),
     {"keyPrefix", FIELD_STR, AT(oidc_conf_redis, prefix), 0, 0, 0, NULL, NULL, "of the entries: oidc:<prefix>:"},
     {"cookieName", FIELD_STR, AT(oidc_conf_redis, name), 0, 0, 0, NULL, NULL, "name of the cookie; __session"},
     {"allowRefreshing", FIELD_WORD, AT(oidc_conf_redis, refresh), 0, 0, 0, NULL, oidc_conf_bools, "refresh tokens; true"},
@@ -222,7 +223,7 @@ static const struct field_row oidc_conf_rows[] = {
     {"dynamicMetadataFromClaims", FIELD_PAIRS, AT(oidc_conf_doc, metadata), 0, 0, 0, NULL, NULL, "metadata for the gateway: name and claim of the id token"},
     {"jwksCacheRefreshPolicy", FIELD_OBJ, AT(oidc_conf_doc, refetch), 0, 0, 0, &oidc_conf_refetch, NULL, "when the provider's keys are asked for because a kid is unknown"},
     NOTICE("sessionIdHeaderName", "not served: a session id is in its cookie and is never passed on"),
-    NOTICE("provider", "not served: group claims that Azure keeps elsewhere are not fetched"),
+    NOTICE("provider", "default is served; group claims that Azure keeps elsewhere are not fetched"),
     NOTICE("autoMapFromMetadata", "not served: write the parameters out"),
 };
 static const struct field_table oidc_conf_table = {sizeof(struct oidc_conf_doc), oidc_conf_rows, ARRAY_LEN(oidc_conf_rows)};
@@ -715,6 +716,6 @@ bool step_oidc_plain_compile(struct load *l, const struct field_in *in, void *do
 }
 
 #undef AT
-#undef QUIET
+#undef OIDC_CONF_CODE
 #undef NOTICE
 #undef COMMON

@@ -59,7 +59,7 @@ struct pass_step {
 /* clang-format off */
 #define ROW(structure, member, name, type, doc) {name, type, offsetof(struct structure, member), 0, 0, 0, NULL, NULL, doc}
 #define SUB(structure, member, name, table, doc) {name, FIELD_OBJ, offsetof(struct structure, member), 0, 0, 0, &step_pass_##table, NULL, doc}
-#define QUIET(name) {name, FIELD_QUIET, 0, 0, 0, 0, NULL, NULL, "read; Postern needs nothing of it"}
+#define NOTICE(name) {name, FIELD_NOTICE, 0, 0, 0, 0, NULL, NULL, "read and ignored: each thread keeps some connections open"}
 static const struct field_row step_pass_request_rows[] = {
     ROW(step_pass_request, allowed, "allowedHeaders", FIELD_STRS, "headers of the request that the server gets"),
     ROW(step_pass_request, add, "headersToAdd", FIELD_PAIRS, "headers with fixed values"),
@@ -96,7 +96,7 @@ static const struct field_row step_pass_http_rows[] = {
     ROW(step_pass_http, timeout, "connectionTimeout", FIELD_STR, "time for connection and answer together; 5s when absent"),
     ROW(step_pass_http, header_timeout, "responseHeaderTimeout", FIELD_STR, "read; added to the time when it is longer"),
     SUB(step_pass_http, tls, "tlsConfig", tls, "how to talk TLS"),
-    QUIET("connectionPool"),
+    NOTICE("connectionPool"),
 };
 static const struct field_table step_pass_http = {sizeof(struct step_pass_http), step_pass_http_rows, ARRAY_LEN(step_pass_http_rows)};
 static const struct field_row step_pass_rows[] = {
@@ -108,7 +108,7 @@ static const struct field_row step_pass_rows[] = {
 static const struct field_table step_pass_table = {sizeof(struct step_pass_doc), step_pass_rows, ARRAY_LEN(step_pass_rows)};
 #undef ROW
 #undef SUB
-#undef QUIET
+#undef NOTICE
 /* clang-format on */
 
 const struct field_table *step_pass_fields(void)

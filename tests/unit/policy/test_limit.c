@@ -90,6 +90,18 @@ static void clock_steps(void)
     p.now_ms = P_NOW;
 }
 
+static void skipped_when_absent(void)
+{
+    flush();
+    MUST(p_use(ROUTE POLICY SERVER "    descriptors: [{key: b, rateLimit: {unit: DAY, requestsPerUnit: 1}}]\n"
+               CLIENT "    - actions: [{requestHeaders: {headerName: a, descriptorKey: a, skipIfAbsent: true}}, {requestHeaders: {headerName: b, descriptorKey: b}}]\n"
+               "    - actions: [{requestHeaders: {headerName: none, descriptorKey: a, skip_if_absent: true}}]\n"));
+    T(p_ask("GET", "a", "/", P_HEADERS("b: x")).allowed);
+    T(!p_ask("GET", "a", "/", P_HEADERS("b: x")).allowed); /* the rest of the tuple counts */
+    T(p_ask("GET", "a", "/", P_HEADERS("a: 1", "b: x")).allowed);
+    T(p_ask("GET", "a", "/", P_HEADERS("a: 1", "b: x")).allowed); /* another tuple, no limit */
+}
+
 static void values_cannot_collide(void)
 {
     flush();
@@ -471,6 +483,7 @@ int main(void)
     T_RUN(keys_are_never_names_of_counters);
     T_RUN(fixed_window_counts_and_starts_anew);
     T_RUN(clock_steps);
+    T_RUN(skipped_when_absent);
     T_RUN(values_cannot_collide);
     T_RUN(long_values_are_hashed);
     T_RUN(heaviest_weight_wins);

@@ -75,7 +75,7 @@ static void faults_have_places(void)
 {
     static const struct fault_case cases[] = {
         {"kind: RouteTabel\napiVersion: networking.gloo.solo.io/v2\n", "kind", "did you mean RouteTable", 1},
-        {"kind: RouteTable\napiVersion: gateway.solo.io/v1\n", "apiVersion", "networking.gloo.solo.io", 2},
+        {"kind: RouteTable\napiVersion: routes.example.com/v1\n", "apiVersion", "networking.gloo.solo.io", 2},
         {"kind: RouteTable\napiVersion: networking.gloo.solo.io/v2\nspec: {}\n", "metadata", "required", 1},
         {"foo: bar\n", "", "not recognised", 1},
         {"- 1\n- 2\n", "", "expected a resource", 1},

@@ -131,6 +131,35 @@ static void delegation(void)
     ROUTE_IS("GET", "other.example.com", "/api/get", "no_route");
 }
 
+/* What stands first does not shadow what is more specific: each matcher counts for itself. */
+static void delegation_by_specificity(void)
+{
+    static const char tables[] =
+        "---\napiVersion: networking.gloo.solo.io/v2\nkind: RouteTable\nmetadata: {name: one, labels: {e: t}}\nspec:\n  http:\n"
+        "  - {name: all, matchers: [{uri: {prefix: /}}, {uri: {exact: /health}}]}\n"
+        "  - {name: folded, matchers: [{uri: {prefix: /a, ignoreCase: true}}]}\n"
+        "---\napiVersion: networking.gloo.solo.io/v2\nkind: RouteTable\nmetadata: {name: two, labels: {e: t}}\nspec:\n  http:\n"
+        "  - {name: admin, matchers: [{uri: {prefix: /admin}}]}\n"
+        "  - {name: any, matchers: [{uri: {regex: '/admin/.*'}}]}\n"
+        "  - {name: exact, matchers: [{uri: {exact: /admin/x}}]}\n";
+    char text[2000];
+
+    for (int sorted = 0; sorted < 2; sorted++) {
+        T_ROW("sorted %d", sorted);
+        snprintf(text, sizeof text, "%s%s", sorted
+                 ? TABLE("main", "  hosts: ['*']\n  http: [{name: r, delegate: {routeTables: [{labels: {e: t}}], sortMethod: ROUTE_SPECIFICITY}}]\n")
+                 : TABLE("main", "  hosts: ['*']\n  http: [{name: r, delegate: {routeTables: [{labels: {e: t}}], sortMethod: TABLE_WEIGHT}}]\n"),
+                 tables);
+        MUST(p_use(text));
+        ROUTE_IS("GET", "h", "/other", "default.one/all");
+        ROUTE_IS("GET", "h", "/health", "default.one/all");
+        ROUTE_IS("GET", "h", "/ax", sorted ? "default.one/folded" : "default.one/all");
+        ROUTE_IS("GET", "h", "/admin", sorted ? "default.two/admin" : "default.one/all");
+        ROUTE_IS("GET", "h", "/admin/y", sorted ? "default.two/any" : "default.one/all");
+        ROUTE_IS("GET", "h", "/admin/x", sorted ? "default.two/exact" : "default.one/all");
+    }
+}
+
 static void delegation_in_a_circle_ends(void)
 {
     T(p_use(TABLE("main", "  hosts: ['*']\n  http: [{name: r, delegate: {routeTables: [{name: a}]}}]\n")
@@ -201,6 +230,7 @@ int main(void)
     T_RUN(members_of_a_list);
     T_RUN(tables_by_weight);
     T_RUN(delegation);
+    T_RUN(delegation_by_specificity);
     T_RUN(delegation_in_a_circle_ends);
     T_RUN(without_tables_everything_has_every_policy);
     T_RUN(expressions_that_run_away);
