@@ -434,6 +434,8 @@ static void auth_upstream(struct buf *b, const struct policy_verdict *v)
         auth_remove(b, v->remove[i], true);
 }
 
+/* Headers for the client. Of a denial Envoy takes those that are not appended, each of a name that comes several
+ * times (Set-Cookie), and passes over the others. */
 static void auth_client(struct buf *b, uint32_t number, const struct policy_verdict *v)
 {
     for (size_t i = 0; i < v->client_n; i++) {
@@ -442,7 +444,7 @@ static void auth_client(struct buf *b, uint32_t number, const struct policy_verd
             again |= slice_eq_ci(v->client[k].name, v->client[i].name);
         again |= slice_eq_ci(v->client[i].name, S("set-cookie")); /* beside the upstream's */
         if (auth_fits(v->client[i].value))
-            auth_option(b, number, v->client[i].name, v->client[i].value, again);
+            auth_option(b, number, v->client[i].name, v->client[i].value, again && v->allowed);
     }
 }
 

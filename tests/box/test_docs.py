@@ -2,8 +2,13 @@
 docs/*.md runs, and every policy and settings file in them loads.
 
 Placeholders are filled in by the table below; addresses become this test's own. A command that is not
-known to the table fails, so that a new one is thought about.
+known to the table fails, so that a new one is thought about. Each block of each page has to be run by somebody: by
+this file, or by the test that BY names, which has to speak of the page; a block that nobody runs fails.
 """
+import base64
+import email.utils
+import hmac
+import json
 import os
 import re
 import subprocess
@@ -25,7 +30,13 @@ ENDS = {
     ("README.md", "build/postern serve"): "until stopped",
     ("README.md", "build/postern demo"): "until stopped",
 }
-FOREIGN = re.compile(r"^http:\n +middlewares:|^- name: envoy\.", re.M)  # other programs' YAML
+# (page, language): the test that runs such blocks.
+BY = {
+    ("gateway-*.md", "*"): "box/test_gateway_pages.py", ("README.md", "nginx"): "box/test_gateway_pages.py",
+    ("step-opa.md", "rego"): "box/test_opa.py", ("step-opa.md", "yaml"): "box/test_opa.py",
+    ("step-passthrough.md", "python"): "box/test_step_calls.py",
+}
+ran = set()  # (page, line) of blocks
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("POSTERN")}
 
 
@@ -46,6 +57,7 @@ def commands(page):
         for one in joined.splitlines():
             one = re.sub(r"\s+#.*$", "", one).strip()
             if one.split(" ")[0] in PROGRAMS:
+                ran.add((page.name, line))
                 shown = found[i + 1][1] if i + 1 < len(found) and found[i + 1][0] == "" and len(joined.splitlines()) == 1 else None
                 yield one, line, shown
 
@@ -149,6 +161,7 @@ def test_commands(page):
         p = place.run(command)
         check(name, p.returncode in wanted, (p.returncode, p.stdout[-300:], p.stderr[-300:]))
         if shown and "eval" in command:
+            ran.update((page.name, at) for _, text, at in blocks(page) if text == shown)
             squeeze = [" ".join(x.split()) for x in p.stdout.splitlines() if x.strip()]
             equal(f"{page.name}:{line} prints what the page shows", squeeze,
                   [" ".join(x.split()) for x in shown.splitlines() if x.strip()])
@@ -172,8 +185,9 @@ spec:
 def test_yaml(page):
     for language, text, line in blocks(page):
         name = f"{page.name}:{line} yaml"
-        if language not in ("yaml", "yml") or FOREIGN.search(text):
+        if language not in ("yaml", "yml") or page.match("gateway-*.md") and not text.startswith("# postern.yaml"):
             continue
+        ran.add((page.name, line))
         folder = Path(tempfile.mkdtemp(dir=box.TMP, prefix="y"))
         if text.startswith("# postern.yaml"):
             (folder / "postern.yaml").write_text(text)
@@ -193,12 +207,116 @@ def test_yaml(page):
         check(f"{name}: policy", status == 0 and "error" not in out, (out, err))
 
 
+def test_make(page):
+    """Targets that people are told to make are there; what stands beside them is known."""
+    for language, text, line in blocks(page):
+        joined = text.replace("\\\n", "")
+        lines = [re.sub(r"\s+#.*$", "", x).strip() for x in joined.splitlines() if x.strip()]
+        if language != "sh" or not any(re.search(r"\bmake\b|web/|build\.mjs", x) for x in lines):
+            continue
+        for one in lines:
+            words = one.split("&& ")[-1].split()
+            if words[0] == "make":
+                goals = [w for w in words[1:] if "=" not in w]
+                p = subprocess.run(["make", "-n", "-q", *(goals or ["release"])], cwd=box.ROOT, env=ENV, capture_output=True, text=True)
+                check(f"{page.name}:{line} {one}", "No rule to make" not in p.stderr, p.stderr)
+            else:
+                files = [w for w in words if re.search(r"\.(mjs|py|sh)$", w)]
+                known = all((box.ROOT / w).exists() or (box.ROOT / "web" / w).exists() for w in files)
+                check(f"{page.name}:{line} {one}", known, files)
+        ran.add((page.name, line))
+
+
+def test_tree(page):
+    """docs/house.md: the directories that it draws are there."""
+    for _, text, line in blocks(page):
+        if page.name == "house.md" and text.startswith("Makefile "):
+            for name in re.findall(r"^([\w.]+/?) ", text, re.M):
+                check(f"{page.name}:{line} {name}", (box.ROOT / name).exists(), "it is not there")
+            ran.add((page.name, line))
+
+
+def signature(signed):
+    return base64.b64encode(hmac.digest(b"secret", signed.encode(), "sha256")).decode()
+
+
+def test_signature(page):
+    """docs/step-hmac.md: the signature that it shows is that of its lines; a request signed so today passes its policy."""
+    for language, text, line in blocks(page):
+        if page.name != "step-hmac.md" or language != "text":
+            continue
+        head, _, signed = text.rstrip("\n").partition("\n\n")
+        check(f"{page.name}:{line} the signature", f'signature="{signature(signed)}"' in head, signature(signed))
+        start, *rows = head.splitlines()
+        old = dict(row.split(": ", 1) for row in rows)
+        now = email.utils.formatdate(usegmt=True)
+        headers = {"Date": now, "Authorization": old["Authorization"].replace(signature(signed), signature(signed.replace(old["Date"], now)))}
+        folder = Path(tempfile.mkdtemp(dir=box.TMP, prefix="h"))
+        policy = next(t for lang, t, _ in blocks(page) if lang == "yaml" and "hmacAuth" in t)
+        (folder / "p.yaml").write_text(re.sub(r"(?m)^ +applyToRoutes: .*\n", "", policy))
+        method, uri, _ = start.split()
+        for name, path, wanted in (("passes", uri, True), ("another path does not", uri + "x", False)):
+            status, out, err = box.run("eval", "--policies", folder, "--json", stdin=json.dumps(
+                {"method": method, "path": path, "host": old["Host"], "headers": headers}))
+            check(f"{page.name}:{line} the signed request: {name}", out and json.loads(out)["allowed"] == wanted, (status, out, err))
+        ran.add((page.name, line))
+
+
+def test_said(page):
+    """Answers and log lines: what the program says is in that form."""
+    place = None
+    for language, text, line in blocks(page):
+        name = f"{page.name}:{line}"
+        if page.name == "check-port.md" and language == "json":
+            folder = Path(tempfile.mkdtemp(dir=box.TMP, prefix="j"))
+            (folder / "l.yaml").write_text("domain: mongo_cps\ndescriptors: [{key: database, value: users, rate_limit: {unit: second, requests_per_unit: 500}}]\n")
+            place = box.Postern(policies=folder, store="memory")
+            asked = re.search(r"-d '([^']+)'", page.read_text())[1]
+            equal(f"{name} the answer", box.request(place.ports["check"], "POST", "/json", body=asked).json(), json.loads(text))
+        elif page.name == "eval.md" and language == "text":
+            place = Place(page)
+            place.file.write_text(WRAP + "        - apiKeyAuth: {}\n")
+            place.serve("postern serve --data ./postern-data --policies ./policies")
+            p = place.run(place.decided("postern eval --explain 0 --data /var/lib/postern"))
+            first = [x.split()[0] for x in text.splitlines()]
+            equal(f"{name} the words in front", [x.split()[0] for x in p.stdout.splitlines()], first)
+        elif page.name == "lua.md" and text.startswith("policy.lua_trouble"):
+            folder = Path(tempfile.mkdtemp(dir=box.TMP, prefix="l"))
+            (folder / "rules.yaml").write_text(WRAP.replace("wrapped", "members-only") + "        - luaAuth: {inline: 'return function(req) return nil .. 1 end'}\n")
+            place = box.Postern(policies=folder, store="memory")
+            box.get(place.ports["check"], "/auth/envoy/x", {"Host": "h", "X-Request-Id": "abc-123"})
+            form = re.sub(r"[0-9a-f]{16}", "[0-9a-f]{16}", re.sub(r'text=".*"', 'text="rules.yaml:.*"', text.strip()))
+            check(f"{name} the log line", box.wait_for(lambda: re.search(form, place.output()), 20), place.output()[-600:])
+        elif page.name == "lua-policies.md" and "io.jwt.decode" in text:
+            pass  # what people have in Rego; the same in Lua stands below it and is run
+        else:
+            continue
+        ran.add((page.name, line))
+    if place:
+        box.stop(place.process)
+
+
+def elsewhere(page, language):
+    """The test that BY names, if it speaks of the page."""
+    for (name, lang), test in BY.items():
+        if page.match(name) and lang in ("*", language):
+            words = (box.ROOT / "tests" / test).read_text()
+            return page.name in words or name in words
+    return False
+
+
+def every_block_runs(page):
+    for language, text, line in blocks(page):
+        check(f"{page.name}:{line} is run", (page.name, line) in ran or elsewhere(page, language), text[:80])
+
+
 if __name__ == "__main__":
     equal("the reference of settings is up to date", (box.ROOT / "docs/configuration.md").read_text(),
           box.run("config", "print", "--reference")[1])
     for page in PAGES:
-        test_commands(page)
-        test_yaml(page)
+        for test in (test_commands, test_yaml, test_make, test_tree, test_signature, test_said):
+            test(page)
+        every_block_runs(page)
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             if not (page.parent / target).exists():

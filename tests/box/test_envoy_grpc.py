@@ -1,4 +1,4 @@
-"""A real Envoy with etc/gateways/envoy-grpc.yaml and what docs/gateways.md says besides: failure mode both ways, context
+"""A real Envoy with etc/gateways/envoy-grpc.yaml and what docs/gateway-envoy.md says besides: failure mode both ways, context
 extensions by route, bodies, metadata for the access log, the rate-limit filter, gRPC health checks, many at once.
 TIMEOUT: 420
 """
@@ -11,7 +11,7 @@ import peers
 from box import check, equal
 
 SAMPLE = (box.ROOT / "etc/gateways/envoy-grpc.yaml").read_text()
-PAGE = (box.ROOT / "docs/gateways.md").read_text()
+PAGE = (box.ROOT / "docs/gateway-envoy.md").read_text()
 ROUTES = """apiVersion: networking.gloo.solo.io/v2
 kind: RouteTable
 metadata: {name: r, namespace: t}

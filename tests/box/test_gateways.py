@@ -1,72 +1,22 @@
 """Real gateways with the configurations of etc/gateways/ in front of a real upstream, asking Postern.
 
 For each: no key 401, wrong key 401, right key 200 with the identity header set and a forged one gone,
-over the limit 429 with Retry-After, another person not limited, Postern down: denied.
+over the limit 429 with Retry-After, another person not limited, what a client gets of each denial (SEEN; the pages
+docs/gateway-*.md say the same), bodies and methods, headers of other gateways not believed, Postern down: denied.
 TIMEOUT: 1800
 """
-import os
-import re
-import shutil
 import sys
-from pathlib import Path
 
 import box
-import peers
+import gateways
 
-GATEWAYS = box.ROOT / "etc/gateways"
 HOST = "harbour.example.com"
 LIMIT = 5  # of plan bronze in etc/demo/policies/plans.yaml
 
 
-def place(name, gateway, check, upstream):
-    """A copy of a sample configuration with this test's ports."""
-    folder = box.TMP / f"gw-{gateway}"
-    folder.mkdir(exist_ok=True)
-    text = (GATEWAYS / name).read_text()
-    for old, new in (("8080", gateway), ("8083", check), ("9000", upstream)):
-        text = re.sub(rf"(?<![0-9]){old}(?![0-9])", str(new), text)
-    (folder / name).write_text(text)
-    return folder
-
-
-def nginx(gateway, check, upstream):
-    program = box.which("nginx")
-    if not program:
-        return None, "nginx is not installed"
-    folder = place("nginx.conf", gateway, check, upstream)
-    return box.start([program, "-p", str(folder), "-c", "nginx.conf", "-g", "daemon off;"], log="nginx.log"), ""
-
-
-def caddy(gateway, check, upstream):
-    program = box.which("caddy")
-    if not program:
-        return None, "caddy is not installed"
-    folder = place("Caddyfile", gateway, check, upstream)
-    env = dict(os.environ, HOME=str(folder), XDG_DATA_HOME=str(folder), XDG_CONFIG_HOME=str(folder))
-    return box.start([program, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"],
-                     log="caddy.log", env=env), ""
-
-
-def haproxy(gateway, check, upstream):
-    program = box.which("haproxy")
-    if not program:
-        return None, "haproxy is not installed"
-    folder = place("haproxy.cfg", gateway, check, upstream)
-    place("haproxy-postern.lua", gateway, check, upstream)
-    return box.start([program, "-db", "-f", "haproxy.cfg"], log="haproxy.log", cwd=folder), ""
-
-
-def envoy(gateway, check, upstream, name="envoy"):
-    program, why = peers.envoy()
-    if not program:
-        return None, why
-    folder = place(f"{name}.yaml", gateway, check, upstream)
-    return box.start([program, "-c", str(folder / f"{name}.yaml"), "--disable-hot-restart", "--concurrency", "1",
-                      "-l", "warning"], log=f"{name}.log", cwd=folder), ""
-
-
-def envoy_grpc(gateway, check, upstream):
-    return envoy(gateway, check, upstream, "envoy-grpc")
+# What a client gets while Postern is down.
+DOWN = {"nginx": (500, 502, 503), "caddy": (502, 503), "haproxy": (403, 503), "envoy": (403, 503), "envoy-grpc": (403, 503),
+        "traefik": (500, 502, 503)}
 
 
 def ask(port, key=None, path="/v1/stations", **more):
@@ -80,15 +30,15 @@ def upstream_header(answer, name):
     return [v for k, v in answer.json()["headers"] if k == name]
 
 
-WHERE_FROM = """apiVersion: networking.gloo.solo.io/v2
+POLICIES = """apiVersion: networking.gloo.solo.io/v2
 kind: RouteTable
 metadata: {name: where-from, namespace: test}
 spec:
   hosts: [harbour.example.com]
   http:
-    - name: where-from
-      labels: {ask: address}
-      matchers: [{uri: {exact: /where-from}}]
+    - {name: where-from, labels: {ask: address}, matchers: [{uri: {exact: /where-from}}]}
+    - {name: says, labels: {ask: says}, matchers: [{uri: {prefix: /says/}}]}
+    - {name: open, matchers: [{uri: {prefix: /open/}}]}
 ---
 apiVersion: security.policy.gloo.solo.io/v2
 kind: ExtAuthPolicy
@@ -99,31 +49,71 @@ spec:
     glooAuth:
       configs:
         - luaAuth: {inline: 'return function(req) return req.source_ip == "127.0.0.1" end'}
+---
+apiVersion: security.policy.gloo.solo.io/v2
+kind: ExtAuthPolicy
+metadata: {name: says, namespace: test}
+spec:
+  applyToRoutes: [{route: {labels: {ask: says}}}]
+  config:
+    glooAuth:
+      configs:
+        - luaAuth:
+            inline: |
+              return function(req)
+                  local status = tonumber(req.path:match("%d+"))
+                  local headers = {["x-told"] = "yes"}
+                  if status == 302 then headers = {location = "https://login.example.com/?a=b"} end
+                  return {allow = status == 200, status = status, reason = "says", body = "no: " .. req.method, headers = headers}
+              end
 """
+# What Postern says -> what the client gets: status, and whether with Postern's body.
+RELAYED = {302: (302, True), 401: (401, True), 403: (403, True), 404: (404, True), 418: (418, True)}
+SEEN = {name: RELAYED for name in ("caddy", "haproxy", "envoy", "envoy-grpc", "traefik")}
+SEEN["nginx"] = {302: (403, False), 401: (401, False), 403: (403, False), 404: (403, False), 418: (403, False)}
 
 
-def policies():
-    """The demo's, and a route that only the gateway's own client address passes."""
-    folder = box.TMP / "gateway-policies"
-    shutil.copytree(box.ROOT / "etc/demo/policies", folder, dirs_exist_ok=True)
-    (folder / "where-from.yaml").write_text(WHERE_FROM)
-    return folder
+def what_is_asked(name, port, upstream):
+    """The request's own path, method and host count, whatever it says about itself."""
+    box.equal(f"{name}: an open route", ask(port, path="/open/x?y=1").status, 200)
+    box.equal(f"{name}: the API gets the path as it is", upstream.seen[-1]["path"], "/open/x?y=1")
+    r = box.request(port, "POST", "/open/x", {"Host": HOST}, "a body")
+    box.equal(f"{name}: and the body", (r.status, r.json()["body"], r.json()["method"]), (200, "a body", "POST"))
+    url = f"http://{HOST}/open/x"
+    for lie in ({"X-Forwarded-Uri": "/open/x", "X-Forwarded-Method": "GET"}, {"X-Original-URL": url, "X-Original-Method": "GET"},
+                {"X-Forwarded-Host": "other.example.com"}, {"X-HTTP-Method-Override": "GET"}, {"X-Original-URI": "/open/x"},
+                {"Connection": "x-forwarded-uri, x-original-url, x-forwarded-method, api-key"}):
+        before = len(upstream.seen)
+        box.equal(f"{name}: {next(iter(lie))} of a client is not believed", (ask(port, **lie).status, len(upstream.seen)), (401, before))
+    r = box.request(port, "HEAD", "/v1/stations", {"Host": HOST})
+    box.equal(f"{name}: HEAD is denied as GET is", r.status, 401)
 
 
-def try_gateway(name, launch, denied_when_down):
+def what_the_client_gets(name, port):
+    for said, (status, body) in SEEN[name].items():
+        r = box.request(port, "GET", f"/says/{said}", {"Host": HOST})
+        box.equal(f"{name}: {said} reaches the client as {status}", r.status, status)
+        box.equal(f"{name}: {said}: with Postern's body: {body}", r.body == "no: GET", body)
+        if status == 302:
+            box.equal(f"{name}: 302 leads there", r.header("location"), "https://login.example.com/?a=b")
+    box.equal(f"{name}: a POST's denial", box.request(port, "POST", "/says/403", {"Host": HOST}, "x" * 5000).status, 403)
+    box.equal(f"{name}: and an allow", box.request(port, "POST", "/says/200", {"Host": HOST}, "x" * 5000).status, 200)
+
+
+def try_gateway(name, denied_when_down):
+    path, why = gateways.program(name)
+    if not path:
+        box.skip(name, why)
+        return
     upstream = box.Upstream()
-    postern = box.Postern(policies=policies(), store="memory")
+    postern = box.Postern(policies=gateways.demo_policies(POLICIES), store="memory")
     for email in ("ann@example.com", "tom@example.com"):
         postern.user(email)
     ann = postern.key("ann@example.com", name, "bronze")["key"]
     tom = postern.key("tom@example.com", name, "gold")["key"]
     port = box.free_port()
-    process, why = launch(port, postern.ports["check"], upstream.port)
+    process = gateways.start(name, path, gateways.place(name, {8080: port, 8083: postern.ports["check"], 9000: upstream.port}), port)
     if not process:
-        box.skip(name, why)
-        postern.down()
-        return
-    if not box.check(f"{name} starts", box.wait_port(port, alive=process), (box.TMP / f"{name}.log").read_text()[-800:]):
         return
 
     r = ask(port)
@@ -152,6 +142,8 @@ def try_gateway(name, launch, denied_when_down):
 
     lies = {n: "192.0.2.66" for n in ("X-Real-IP", "X-Forwarded-For", "X-Postern-Client-IP")}
     box.equal(f"{name}: the client's address is the gateway's word", ask(port, path="/where-from", **lies).status, 200)
+    what_is_asked(name, port, upstream)
+    what_the_client_gets(name, port)
 
     postern.kill()
     before = len(upstream.seen)
@@ -160,13 +152,29 @@ def try_gateway(name, launch, denied_when_down):
     box.stop(process)
 
 
+def traefik_trusts():
+    """docs/gateway-traefik.md: with trustForwardHeader a client's headers are still dropped, by the entry point."""
+    path, why = gateways.program("traefik")
+    if not path:
+        box.skip("traefik: trustForwardHeader", why)
+        return
+    upstream = box.Upstream()
+    postern = box.Postern(policies=gateways.demo_policies(POLICIES), store="memory")
+    port = box.free_port()
+    folder = gateways.place("traefik", {8080: port, 8083: postern.ports["check"], 9000: upstream.port},
+                            lambda file, text: text.replace("trustForwardHeader: false", "trustForwardHeader: true"))
+    if gateways.start("traefik", path, folder, port):
+        what_is_asked("traefik, trustForwardHeader", port, upstream)
+    postern.down()
+
+
 def main():
     chosen = sys.argv[1:]
-    for name, launch, down in (("nginx", nginx, (500, 502, 503)), ("caddy", caddy, (502, 503)),
-                               ("haproxy", haproxy, (403, 503)), ("envoy", envoy, (403, 503)),
-                               ("envoy-grpc", envoy_grpc, (403, 503))):
+    for name, down in DOWN.items():
         if not chosen or name in chosen:
-            try_gateway(name, launch, down)
+            try_gateway(name, down)
+    if not chosen or "traefik" in chosen:
+        traefik_trusts()
     box.finish()
 
 

@@ -422,7 +422,7 @@ async function logout(p, app) {
   check('a kept cookie is worth nothing', p.page.url().startsWith(idp.issuer), p.page.url());
 }
 
-/* nginx: auth_request knows 401 and 403 alone; the recipe of docs/gateways.md makes redirects of them. */
+/* nginx: auth_request knows 401 and 403 alone; the recipe of docs/gateway-nginx.md makes redirects of them. */
 async function nginx_redirects(check_port, api) {
   const nginx = on_path('nginx');
   if (!nginx) {

@@ -388,6 +388,21 @@ static void deny(struct decision *d)
     d->v->user = S("ann@example.com");
     decision_client(d, S("WWW-Authenticate"), S("one"));
     decision_client(d, S("WWW-Authenticate"), S("two"));
+    decision_client(d, S("Set-Cookie"), S("a=1"));
+    decision_client(d, S("Set-Cookie"), S("b=2"));
+}
+
+/* Envoy sends the headers of a denial that are not appended, each of a name, and passes over the others. */
+static bool nothing_is_appended(struct slice denied, size_t options)
+{
+    char path[16];
+
+    for (size_t i = 1; i <= options; i++) {
+        (void)snprintf(path, sizeof path, "2#%zu.2.1", i);
+        if (g_num(denied, path) == 1)
+            return false;
+    }
+    return true;
 }
 
 static void a_denial_has_a_code_whatever_its_status(void)
@@ -409,6 +424,8 @@ static void a_denial_has_a_code_whatever_its_status(void)
         T_TEXT(g_text(denied, "3"), "no\xef\xbf\xbd");
         T_TEXT(g_option(denied, 2, "www-authenticate", &append), "one");
         T_INT(append, 0);
+        T_TEXT(g_option(denied, 2, "set-cookie", &append), "a=1");
+        T(nothing_is_appended(denied, 6));
         T_TEXT(g_option(denied, 2, "content-type", NULL), "text/plain; charset=utf-8");
         T_INT(g_option(denied, 2, "x-postern-decision", NULL).n, 16);
         T_TEXT(g_text(g_member(g_text(m, "4"), "userId"), "3"), "ann@example.com");
