@@ -302,19 +302,26 @@ static enum rc settings_env_unknown(struct settings *s, struct slice key, struct
                   near ? "; did you mean the setting `" : "", near ? near : "", near ? "`?" : "");
 }
 
+/* Not settings: read by the command line, by make and by tests; and what Kubernetes sets in every pod beside
+ * a Service of the name postern: POSTERN_SERVICE_HOST, POSTERN_PORT=tcp://..., POSTERN_PORT_8083_TCP_ADDR. */
+static bool settings_env_other(struct slice key, struct slice value)
+{
+    static const struct slice others[] = {SLIT("CONFIG"), SLIT("CACHE"), SLIT("BIN"), SLIT("BUILD")};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (slice_eq(key, others[i]))
+            return true;
+    return slice_starts(key, S("SERVICE_")) || slice_starts(key, S("PORT_")) ||
+           (slice_eq(key, S("PORT")) && slice_find(value, S("://")) != SIZE_MAX);
+}
+
 static enum rc settings_env(struct settings *s, char **envp, struct err *e)
 {
-    /* not settings: read by the command line, by make and by tests */
-    static const struct slice others[] = {SLIT("CONFIG"), SLIT("CACHE"), SLIT("BIN"), SLIT("BUILD")};
     for (; envp && *envp; envp++) {
         struct slice value, name = slice_cut(slice_str(*envp), '=', &value);
         if (!slice_starts(name, S("POSTERN_")))
             continue;
         struct slice place = arena_dup(&s->arena, name), key = slice_from(name, 8);
-        bool other = false;
-        for (size_t i = 0; i < ARRAY_LEN(others); i++)
-            other = other || slice_eq(key, others[i]);
-        if (other)
+        if (settings_env_other(key, value))
             continue;
         const struct setting_row *row = settings_by_env(key);
         enum rc rc;

@@ -56,7 +56,8 @@ static const struct setting_row settings_rows[SET_COUNT] = {
      "Bound on the memory of the keyspace. 0: none."},
     {SET_STORE_EVICTION, "store.maxmemory_policy", NULL, KIND_CHOICE, "noeviction", 0, 0,
      "noeviction|allkeys-lru|allkeys-lfu|allkeys-random|volatile-lru|volatile-lfu|volatile-random|volatile-ttl",
-     "What gives way at the bound, by Redis' names."},
+     "What gives way at the bound, by Redis' names. Every allkeys policy may take API keys, too: for a store that keeps "
+     "them, choose a volatile one."},
     {SET_CHECK_LISTEN, "check.listen", "--check", KIND_ADDR, "127.0.0.1:8083", 0, 0, NULL,
      "Where gateways ask: host:port, :port, unix:/path or off."},
     {SET_CHECK_TRUSTED, "check.trusted_peers", NULL, KIND_PEERS, "127.0.0.0/8,::1,unix", 0, 0, NULL,

@@ -31,8 +31,8 @@
 #define FRONT_SECURITY \
     "Content-Security-Policy: " FRONT_CSP "\r\n" \
     "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n" \
-    "Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n" \
-    "Strict-Transport-Security: max-age=31536000\r\n"
+    "Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+#define FRONT_HSTS "Strict-Transport-Security: max-age=31536000\r\n" /* RFC 6797 */
 
 enum front_phase { FRONT_IDLE, FRONT_HEAD, FRONT_BODY }; /* what has a deadline that no byte puts off */
 
@@ -44,6 +44,7 @@ struct front {
     struct front *next;         /* queue */
     enum front_phase phase;
     bool queued, keep_alive, head_only;
+    bool localhost;             /* was asked by that name */
     bool head_passed;           /* the answer's head went out: body_left bytes follow */
     uint64_t body_left;
 };
@@ -86,6 +87,23 @@ static bool front_reserve(struct front *f, size_t n)
 
 /* ---- answers of the front itself ---- */
 
+/* Browsers keep HSTS by name and for all ports: on localhost it would cut off whatever else a developer
+ * serves there by plain http. */
+static bool front_is_localhost(struct slice host)
+{
+    size_t colon = slice_rindex(host, ':');
+    struct slice name = colon == SIZE_MAX ? host : slice_sub(host, 0, colon);
+    return slice_eq_ci(name, S("localhost")) ||
+           (name.n > 10 && slice_eq_ci(slice_from(name, name.n - 10), S(".localhost")));
+}
+
+/* The status line and the security headers, which every answer has. */
+static void front_head(struct front *f, int status)
+{
+    buf_fmt(conn_out(f->outer), "HTTP/1.1 %d %s\r\n" FRONT_SECURITY "%s", status, http_reason(status),
+            f->localhost ? "" : FRONT_HSTS);
+}
+
 static void front_say(struct front *f, int status, const char *text)
 {
     char body[512];
@@ -93,10 +111,10 @@ static void front_say(struct front *f, int status, const char *text)
                      "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"message\":\"%s\"}",
                      http_reason(status), status, text, text);
     size_t len = MIN((size_t)MAX(n, 0), sizeof body - 1);
+    front_head(f, status);
     buf_fmt(conn_out(f->outer),
-            "HTTP/1.1 %d %s\r\n" FRONT_SECURITY "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n"
-            "Cache-Control: no-store\r\n%s%s%s\r\n",
-            status, http_reason(status), len, status == 503 ? "Retry-After: 2\r\n" : "",
+            "Content-Type: application/problem+json\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%s%s%s\r\n",
+            len, status == 503 ? "Retry-After: 2\r\n" : "",
             status == 405 ? "Allow: GET, HEAD\r\n" : "", f->keep_alive ? "" : "Connection: close\r\n");
     if (!f->head_only)
         buf_put(conn_out(f->outer), body, len);
@@ -123,8 +141,8 @@ static void front_write_page(struct front *f, const struct http_head *h, struct 
         buf_free(&page.plain);
         return;
     }
-    buf_fmt(conn_out(f->outer), "HTTP/1.1 %d %s\r\n" FRONT_SECURITY "%s", page.status, http_reason(page.status),
-            page.more);
+    front_head(f, page.status);
+    buf_str(conn_out(f->outer), page.more);
     if (page.status == 200)
         buf_fmt(conn_out(f->outer), "Content-Type: %s\r\nContent-Length: %zu\r\n", page.mime, page.body.n);
     buf_str(conn_out(f->outer), f->keep_alive ? "\r\n" : "Connection: close\r\n\r\n");
@@ -249,7 +267,7 @@ static void *front_inner_open(struct conn *c, void *ctx)
 static void front_pass_head(struct front *f, const struct http_status_head *h)
 {
     struct buf *out = conn_out(f->outer);
-    buf_fmt(out, "HTTP/1.1 %d %s\r\n" FRONT_SECURITY, h->status, http_reason(h->status));
+    front_head(f, h->status);
     for (size_t i = 0; i < h->headers_n; i++)
         if (!slice_eq_ci(h->headers[i].name, S("connection")))
             buf_fmt(out, "%.*s: %.*s\r\n", SFMT(h->headers[i].name), SFMT(h->headers[i].value));
@@ -363,6 +381,7 @@ static void front_request(struct front *f, const struct http_head *h, struct sli
     struct url_target target;
     f->keep_alive = h->keep_alive;
     f->head_only = slice_eq(h->method, S("HEAD"));
+    f->localhost = front_is_localhost(h->host);
     if (url_split_target(h->target, &target, NULL) != RC_OK)
         front_refuse(f, 400, "A path was expected.");
     else if (!front_method_known(h->method))
@@ -500,3 +519,4 @@ void portal_close(struct portal *p)
 #undef FRONT_BODY_BYTES_MS
 #undef FRONT_CSP
 #undef FRONT_SECURITY
+#undef FRONT_HSTS

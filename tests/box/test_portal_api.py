@@ -457,6 +457,15 @@ def test_http(p, boss):
     equal("headers that look like ours mean nothing", boss.get("/v1/me", headers=forged).status, 200)
 
 
+def test_localhost(p):
+    """HSTS is kept by name for all ports: nobody wants it for localhost."""
+    for host, there in (("localhost:8443", False), ("LOCALHOST", False), ("portal.localhost:1", False),
+                        ("127.0.0.1:8443", True), ("localhost.example.com", True), ("xlocalhost", True)):
+        for path in ("/", "/absent.js", "/v1/me"):
+            r = Browser(p.ports["portal"]).get(path, headers={"Host": host})
+            equal(f"HSTS for {host}{path}", r.header("strict-transport-security"), "max-age=31536000" if there else None)
+
+
 def test_answers():
     """What holds for every answer that was seen."""
     bad = []
@@ -559,6 +568,7 @@ if __name__ == "__main__":
     test_keys(p, seen_dev, boss)
     test_admin(boss)
     test_http(p, boss)
+    test_localhost(p)
     test_throttle(p)
     test_inner(p)
     p.down()

@@ -268,6 +268,14 @@ static void the_environment_is_strict(void)
     fresh();
     T_INT(load("POSTERN_BUILD=dev", NULL), RC_OK); /* what tests set */
     fresh();
+    T_INT(load("POSTERN_SERVICE_HOST=10.0.0.7", NULL), RC_OK); /* what Kubernetes sets beside a Service postern */
+    fresh();
+    T_INT(load("POSTERN_PORT=tcp://10.0.0.7:8083", NULL), RC_OK);
+    fresh();
+    T_INT(load("POSTERN_PORT_8083_TCP_ADDR=10.0.0.7", NULL), RC_OK);
+    fresh();
+    T_INT(load("POSTERN_PORT=8443", NULL), RC_BADINPUT); /* somebody meant a setting */
+    fresh();
     T_INT(load("POSTERN_PORTAL_PUBLIC_CATALOGUE=no", NULL), RC_OK);
     T_INT(setting_num(&s, SET_PORTAL_PUBLIC), 0);
 }
