@@ -225,6 +225,7 @@
 #include "main/cmd_info.c"
 #include "main/cmd_policy.c"
 #include "main/control.c"
+#include "main/decisions.c"
 #include "main/demo.c"
 #include "main/main.c"
 #include "main/ops.c"

@@ -3,12 +3,13 @@
  *
  * Each reactor keeps its own ring (policy/explain.h) and no lock guards it: a task is posted to every one,
  * answers in its thread, and the asker waits for all of them on a pipe, two seconds at most. The question
- * belongs to whoever lets go of it last. Called by the control thread and the portal's workers.
+ * belongs to whoever lets go of it last. One that no ring has any more is looked for in the log of decisions. Called by the control thread and the portal's workers.
  * Tested by tests/box/test_explain.py.
  */
 #include "base/mem.h"
 #include "base/os.h"
 #include "main/app.h"
+#include "main/decisions.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -114,7 +115,7 @@ static enum rc asked_all(struct app *a, const struct asked *like, struct buf *ou
     }
     asked_drop(q);
     return found || !like->one ? RC_OK
-                               : err_set(e, RC_NOTFOUND, "no such decision is kept (any more); check.explain says how many are");
+                               : err_set(e, RC_NOTFOUND, "no such decision is kept (any more); check.explain says how many are, decisions.file keeps more");
 }
 
 /* ---- decisions of the portal's own workers: under the lock, there are few ---- */
@@ -161,7 +162,10 @@ enum rc app_explain(void *ctx, struct slice id, struct buf *out, struct err *e)
     memcpy(q.id, id.p, sizeof q.id);
     if (asked_kept(ctx, q.id, false, 1, out))
         return RC_OK;
-    return asked_all(ctx, &q, out, e);
+    enum rc rc = asked_all(ctx, &q, out, e);
+    if (rc == RC_NOTFOUND && decisions_find(((struct app *)ctx)->settings, id, out) == RC_OK)
+        return RC_OK;
+    return rc;
 }
 
 enum rc app_recent(void *ctx, bool denied_only, size_t max, struct buf *out, struct err *e)

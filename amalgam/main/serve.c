@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "main/app.h"
 #include "main/cli.h"
+#include "main/decisions.h"
 #include "main/outbound.h"
 #include <errno.h>
 #include <poll.h>
@@ -43,6 +44,8 @@ struct serve {
     struct outbound outbound;
     struct pool *passwords; /* slow password hashes */
     struct throttle *throttle;
+    struct decisions *decisions;
+    struct policy_ctx **policies; /* of the workers */
     struct net_timer cron;
     int signals;
     uint64_t fingerprint;
@@ -353,8 +356,9 @@ static enum rc serve_open_reactors(struct serve *s, struct err *e)
     a->workers = (size_t)(threads ? threads : MAX(1, cpu_count() - 1));
     a->reactors = ARENA_ARRAY(&a->arena, struct reactor *, a->workers + 1);
     s->workers = ARENA_ARRAY(&a->arena, struct serve_worker, a->workers + 1);
+    s->policies = ARENA_ARRAY(&a->arena, struct policy_ctx *, a->workers + 1);
     struct check_opts opts;
-    enum rc rc = RC_OK;
+    enum rc rc = decisions_open(a->settings, &s->decisions, e);
     serve_check_opts(a, &opts);
     s->passwords = pool_open((int)setting_num(a->settings, SET_PASSWORDS_THREADS),
                              (size_t)setting_num(a->settings, SET_PASSWORDS_QUEUE));
@@ -370,8 +374,8 @@ static enum rc serve_open_reactors(struct serve *s, struct err *e)
                                     .lua_memory_bytes = (size_t)setting_num(a->settings, SET_LUA_MEMORY),
                                     .explain_max = (size_t)setting_num(a->settings, SET_CHECK_EXPLAIN),
                                     .reactor = a->reactors[i], .pool = s->passwords,
-                                    .throttle = s->throttle};
-        s->workers[i].policy = policy_ctx_open(&p);
+                                    .throttle = s->throttle, .log = decisions_queue(s->decisions)};
+        s->workers[i].policy = s->policies[i] = policy_ctx_open(&p);
         reactor_set_ctx(a->reactors[i], REACTOR_CTX_MAIN, s->workers[i].policy);
         s->workers[i].check = check_thread_open(&opts, s->workers[i].policy, a->store);
         reactor_set_ctx(a->reactors[i], REACTOR_CTX_CHECK, s->workers[i].check);
@@ -402,6 +406,7 @@ static enum rc serve_up(struct serve *s, struct err *e)
         return rc;
     s->cron.fire = serve_cron;
     timer_arm(a->reactors[a->workers], &s->cron, SERVE_CRON_MS);
+    decisions_start(s->decisions, s->policies, a->workers);
     for (size_t i = 0; i < a->workers; i++)
         s->workers[i].thread = thread_start("reactor", serve_reactor, a->reactors[i]);
     s->front = thread_start("front", serve_reactor, a->reactors[a->workers]);
@@ -449,6 +454,7 @@ static void serve_down(struct serve *s, bool threads)
         portal_close(a->portal); /* after the reactors: the front's connections point to it */
     if (resp)
         resp_server_close(resp);
+    decisions_close(s->decisions);
     for (size_t i = 0; i < a->workers; i++) {
         if (s->workers[i].check)
             check_thread_close(s->workers[i].check);
@@ -514,6 +520,7 @@ static void serve_wait(struct serve *s)
         struct signalfd_siginfo info;
         if (poll(&p, 1, SERVE_WATCH_MS) > 0 && read(s->signals, &info, sizeof info) == sizeof info) {
             if (info.ssi_signo == SIGHUP) {
+                decisions_reopen(s->decisions);
                 serve_reload(s, "SIGHUP");
                 continue;
             }

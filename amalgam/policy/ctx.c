@@ -51,7 +51,7 @@ struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o)
     c->keys = key_cache_open();
     c->jwks = jwks_cache_open();
     c->tokens = token_cache_open();
-    c->explain = explain_open(o->explain_max);
+    c->explain = explain_open(o->explain_max, &o->log);
     c->id_base = rand_u64();
     c->set_version = policy_box_version(o->box);
     ctx_take_set(c);
@@ -98,6 +98,11 @@ struct arena *policy_arena(struct policy_ctx *c)
 bool policy_explain(struct policy_ctx *c, struct slice id, struct buf *json)
 {
     return explain_get(c->explain, id, json);
+}
+
+size_t policy_log_take(struct policy_ctx *c, struct buf *lines, uint64_t *lost)
+{
+    return explain_take(c->explain, lines, lost);
 }
 
 size_t policy_recent(struct policy_ctx *c, bool denied_only, size_t max, struct buf *json)

@@ -1,5 +1,9 @@
 /*
- * explain.c - the ring of explained decisions.
+ * explain.c - the ring of explained decisions, and the queue of those for the log.
+ *
+ * The queue has one writer, the context's thread, which copies a decision into it, and one reader, which makes
+ * lines of it: neither waits for the other. When the reader is slow and the queue is full, decisions are
+ * left out and counted. The writer tells the reader once when the queue is half full.
  *
  * Written at the end of every decision by decide.c, read by `postern eval --explain`, the portal's
  * request page and /admin/v1 in the same thread (main/ posts the question to each reactor).
@@ -29,18 +33,27 @@ struct explain_slot {
 };
 struct explain {
     size_t n, next;
+    bool kept;                  /* false: there is one slot, for what goes into the queue */
     struct explain_slot *slots;
+    struct policy_log log;
+    struct explain_slot *queue; /* log.slots */
+    uint64_t put, taken, lost;  /* atomics; of all time */
+    uint64_t lost_told;         /* the reader's */
 };
 
-struct explain *explain_open(size_t n)
+struct explain *explain_open(size_t n, const struct policy_log *log)
 {
     struct explain *x;
 
-    if (n == 0)
+    if (n == 0 && log->slots == 0)
         return NULL;
     x = mem_zalloc(sizeof *x);
-    x->n = n;
-    x->slots = mem_zalloc(n * sizeof *x->slots);
+    x->kept = n > 0;
+    x->n = MAX(n, (size_t)1);
+    x->slots = mem_zalloc(x->n * sizeof *x->slots);
+    x->log = *log;
+    if (log->slots)
+        x->queue = mem_zalloc(log->slots * sizeof *x->queue);
     return x;
 }
 
@@ -48,6 +61,7 @@ void explain_close(struct explain *x)
 {
     if (!x)
         return;
+    mem_free(x->queue);
     mem_free(x->slots);
     mem_free(x);
 }
@@ -90,6 +104,22 @@ static void explain_steps(struct explain_slot *s, const struct policy_verdict *v
     }
 }
 
+static void explain_queue(struct explain *x, const struct explain_slot *s)
+{
+    uint64_t put = x->put, held = put - __atomic_load_n(&x->taken, __ATOMIC_ACQUIRE);
+
+    if (x->log.slots == 0 || (x->log.denied_only && s->allowed))
+        return;
+    if (held >= x->log.slots) {
+        __atomic_store_n(&x->lost, x->lost + 1, __ATOMIC_RELAXED);
+        return;
+    }
+    memcpy(&x->queue[put % x->log.slots], s, offsetof(struct explain_slot, text) + s->used);
+    __atomic_store_n(&x->put, put + 1, __ATOMIC_RELEASE);
+    if (UNLIKELY(held + 1 == x->log.slots / 2))
+        x->log.wake(x->log.ctx);
+}
+
 void explain_put(struct explain *x, const struct decision *d)
 {
     const struct policy_verdict *v = d->v;
@@ -114,6 +144,7 @@ void explain_put(struct explain *x, const struct decision *d)
     s->key = explain_keep(s, v->key_uuid);
     s->words = explain_keep(s, v->words);
     explain_steps(s, v);
+    explain_queue(x, s);
 }
 
 /* ---- reading ---- */
@@ -171,7 +202,7 @@ static void explain_write(const struct explain_slot *s, bool steps, struct buf *
 
 bool explain_get(const struct explain *x, struct slice id, struct buf *out)
 {
-    for (size_t i = 0; x && i < x->n && x->slots[i].there; i++)
+    for (size_t i = 0; x && x->kept && i < x->n && x->slots[i].there; i++)
         if (slice_eq(slice_of(x->slots[i].id, sizeof x->slots[i].id), id)) {
             explain_write(&x->slots[i], true, out);
             return true;
@@ -183,7 +214,7 @@ size_t explain_recent(const struct explain *x, bool denied_only, size_t max, str
 {
     size_t found = 0;
 
-    for (size_t i = 1; x && i <= x->n && found < max; i++) {
+    for (size_t i = 1; x && x->kept && i <= x->n && found < max; i++) {
         const struct explain_slot *s = &x->slots[(x->next + x->n - i) % x->n];
         if (!s->there)
             break;
@@ -195,4 +226,22 @@ size_t explain_recent(const struct explain *x, bool denied_only, size_t max, str
         found++;
     }
     return found;
+}
+
+size_t explain_take(struct explain *x, struct buf *out, uint64_t *lost)
+{
+    uint64_t from = x ? x->taken : 0, to, all_lost;
+
+    if (!x || !x->queue)
+        return 0;
+    to = __atomic_load_n(&x->put, __ATOMIC_ACQUIRE);
+    for (uint64_t i = from; i < to; i++) {
+        explain_write(&x->queue[i % x->log.slots], true, out);
+        buf_byte(out, '\n');
+        __atomic_store_n(&x->taken, i + 1, __ATOMIC_RELEASE);
+    }
+    all_lost = __atomic_load_n(&x->lost, __ATOMIC_RELAXED);
+    *lost += all_lost - x->lost_told;
+    x->lost_told = all_lost;
+    return (size_t)(to - from);
 }

@@ -1,10 +1,12 @@
 /*
- * explain.h - the last decisions of a thread, kept so that each can be explained afterwards by its id.
+ * explain.h - the last decisions of a thread, kept so that each can be explained afterwards by its id, and
+ * handed to whoever writes the log of decisions.
  *
  * A bounded ring, oldest overwritten; what it costs a decision is copying a few hundred bytes. Kept are
  * the question without query, headers and body (a secret may stand there), the verdict's words, and the
  * steps with their times; texts are cut at EXPLAIN_TEXT_MAX bytes.
- * Memory: about 1.3 KiB a decision, touched only as the ring fills. Threads: the context's.
+ * Memory: about 1.5 KiB a decision, touched only as the ring fills. Threads: the context's; for
+ * explain_take one other.
  */
 #ifndef POLICY_EXPLAIN_H
 #define POLICY_EXPLAIN_H
@@ -13,7 +15,12 @@
 
 struct decision;
 struct explain;
-FN struct explain *explain_open(size_t n); /* decisions kept; 0: NULL, nothing is kept */
+struct policy_log;
+/* n: decisions kept, may be 0. log: where others go by a queue, or nowhere. NULL: neither. */
+FN struct explain *explain_open(size_t n, const struct policy_log *log);
+/* From another thread: what is in the queue, oldest first, a line of JSON each. Returns how many; *lost grows by
+ * those that found the queue full. */
+FN size_t explain_take(struct explain *x, struct buf *out, uint64_t *lost);
 FN void explain_close(struct explain *x);
 FN void explain_expect(const struct explain *x); /* explain_put will come soon */
 FN void explain_put(struct explain *x, const struct decision *d);

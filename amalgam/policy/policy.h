@@ -120,6 +120,12 @@ FN void throttle_close(struct throttle *t);
 struct fetcher; /* net/fetch.h */
 struct reactor;
 struct pool;
+struct policy_log { /* decisions for a log: policy_log_take */
+    size_t slots;        /* decisions that may wait to be taken; 0: there is no log */
+    bool denied_only;
+    void (*wake)(void *ctx); /* half of them wait; called by the context's thread, must not block */
+    void *ctx;
+};
 struct policy_ctx_opts {
     struct policy_box *box;
     struct store *store;
@@ -127,6 +133,7 @@ struct policy_ctx_opts {
     uint64_t lua_instructions; /* 0: default */
     size_t lua_memory_bytes;   /* 0: default */
     size_t explain_max;        /* decisions kept for policy_explain; 0: none */
+    struct policy_log log;
     struct throttle *throttle; /* NULL: nobody has to wait after wrong credentials. Closed after the context */
     struct fetcher *fetcher;   /* of this thread's reactor; NULL: steps cannot call out. Closed first */
     struct reactor *reactor;   /* of this thread: where waiting decisions go on; NULL: none can wait */
@@ -212,6 +219,9 @@ FN enum rc policy_decide(struct policy_ctx *c, const struct policy_ask *q, struc
 /* A decision of this context that is still kept, as JSON; the last ones, newest first, as members of a
  * list behind those in json already. In the context's thread. */
 FN bool policy_explain(struct policy_ctx *c, struct slice id, struct buf *json);
+/* From one other thread, as long as the context is there: what waits for the log, a JSON line each, as
+ * policy_explain tells it. Returns how many; *lost grows by those that nobody took in time. */
+FN size_t policy_log_take(struct policy_ctx *c, struct buf *lines, uint64_t *lost);
 FN size_t policy_recent(struct policy_ctx *c, bool denied_only, size_t max, struct buf *json);
 /* The limits that a key would meet on an API now, without counting. Any thread with its own ctx. */
 FN enum rc policy_usage(struct policy_ctx *c, const struct policy_api *api, const struct keyrec *key,

@@ -1,9 +1,11 @@
 /*
  * test_explain.c - kept decisions: by id, newest first, bounded, without what might be a secret; reasons
- * counted.
+ * counted; the queue for the log of decisions. BUILDS: tsan
  */
 #include "base/metric.h"
 #include "p.h"
+
+#include <pthread.h>
 
 #define POLICY "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: keys, namespace: n}\nspec:\n" \
                "  config: {glooAuth: {configs: [{apiKeyAuth: {}}, {luaAuth: {inline: 'return function() return {allow = false, status = 404, reason = \"gone-away\"} end'}}]}}\n"
@@ -141,6 +143,98 @@ static void reasons_are_counted(void)
     T(counted("other") > gone + 101);
 }
 
+/* ---- the queue for the log ---- */
+
+enum { LOG_SLOTS = 8 };
+static int log_wakes;
+
+static void log_wake(void *ctx)
+{
+    __atomic_add_fetch((int *)ctx, 1, __ATOMIC_SEQ_CST);
+}
+
+static void with_log(size_t explain, bool denied_only)
+{
+    struct policy_ctx_opts o = {.box = p.box, .store = p.store, .scheme = &p.scheme, .explain_max = explain,
+                                .log = {LOG_SLOTS, denied_only, log_wake, &log_wakes}};
+    log_wakes = 0;
+    policy_ctx_close(p.ctx);
+    p.ctx = policy_ctx_open(&o);
+}
+
+static void what_the_log_gets(void)
+{
+    struct buf out;
+    uint64_t lost = 0;
+    char ids[12][17];
+    MUST(p_use(POLICY));
+    buf_init(&out, 0);
+    for (size_t explain = 0; explain < 5; explain += 4) {
+        with_log(explain, false);
+        T_INT(policy_log_take(p.ctx, &out, &lost), 0);
+        for (size_t i = 0; i < 12; i++)
+            memcpy(ids[i], p_ask("GET", "h", "/", NULL).id, 17);
+        T_INT(log_wakes, 1); /* when half full, once */
+        buf_clear(&out);
+        lost = 0;
+        T_INT(policy_log_take(p.ctx, &out, &lost), LOG_SLOTS);
+        T_INT(lost, 12 - LOG_SLOTS);
+        for (size_t i = 0; i < 12; i++)
+            T(has(&out, ids[i]) == (i < LOG_SLOTS));
+        T(out.p[0] == '{' && out.p[out.n - 1] == '\n');
+        lost = 0;
+        T_INT(policy_log_take(p.ctx, &out, &lost), 0);
+        T_INT(lost, 0);
+        buf_clear(&out);
+        T(policy_explain(p.ctx, slice_str(ids[11]), &out) == (explain > 0));
+    }
+    buf_free(&out);
+}
+
+static void the_log_of_denials(void)
+{
+    struct buf out;
+    uint64_t lost = 0;
+    MUST(p_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: k}\nspec: {config: {glooAuth: {configs: [\n"
+               "  {luaAuth: {inline: 'return function(r) return r.path == \"/yes\" end'}}]}}}\n"));
+    with_log(2, true);
+    buf_init(&out, 0);
+    T(p_ask("GET", "h", "/yes", NULL).allowed);
+    T(!p_ask("GET", "h", "/no", NULL).allowed);
+    T_INT(policy_log_take(p.ctx, &out, &lost), 1);
+    T(has(&out, "\"path\":\"/no\"") && !has(&out, "/yes"));
+    buf_free(&out);
+}
+
+static void *taker(void *arg)
+{
+    struct buf out;
+    uint64_t *sum = arg, lost = 0;
+    buf_init(&out, 0);
+    while (sum[0] + lost < 5000) {
+        buf_clear(&out);
+        sum[0] += policy_log_take(p.ctx, &out, &lost);
+    }
+    sum[1] = lost;
+    buf_free(&out);
+    return NULL;
+}
+
+/* One decides, one takes: each decision is taken or counted as lost, once. */
+static void taken_by_another_thread(void)
+{
+    uint64_t sum[2] = {0};
+    pthread_t t;
+    MUST(p_use(POLICY));
+    with_log(4, false);
+    MUST(pthread_create(&t, NULL, taker, sum) == 0);
+    for (int i = 0; i < 5000; i++)
+        (void)p_ask("GET", "h", "/", NULL);
+    MUST(pthread_join(t, NULL) == 0);
+    T_INT(sum[0] + sum[1], 5000);
+    T(sum[0] > 0);
+}
+
 int main(void)
 {
     p_init();
@@ -149,6 +243,9 @@ int main(void)
     T_RUN(nothing_is_kept_when_told_so);
     T_RUN(long_texts_are_cut);
     T_RUN(reasons_are_counted);
+    T_RUN(what_the_log_gets);
+    T_RUN(the_log_of_denials);
+    T_RUN(taken_by_another_thread);
     p_done();
     return t_done();
 }
