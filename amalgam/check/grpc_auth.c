@@ -28,7 +28,7 @@ struct auth_in {
     const struct check_opts *o;
     struct http_header *headers;
     size_t headers_cap, head_bytes;
-    struct json extensions, metadata;
+    struct json extensions, metadata, route_metadata;
     size_t nodes;
     struct slice text_body;
     bool has_raw;
@@ -250,6 +250,9 @@ static void auth_http(struct auth_in *x, struct slice m)
         case 6:
             auth_text(x, &f, &x->q.scheme);
             break;
+        case 10:
+            auth_text(x, &f, &x->q.protocol);
+            break;
         case 11:
             auth_text(x, &f, &x->text_body);
             break;
@@ -279,21 +282,52 @@ static struct slice auth_within(struct auth_in *x, struct slice m, uint32_t numb
     return found;
 }
 
-static void auth_peer(struct auth_in *x, struct slice m)
+/* SocketAddress and Pipe, the kinds of an Address that a connection has. */
+static void auth_address(struct auth_in *x, struct slice m, struct policy_peer *p)
+{
+    struct pb kinds = pb_open(m);
+    struct pb_field kind, f;
+    while (pb_next(&kinds, &kind)) {
+        if (kind.type != PB_BYTES || kind.number > 2)
+            continue;
+        struct pb r = pb_open(kind.bytes);
+        while (pb_next(&r, &f)) {
+            if (f.number == (kind.number == 1 ? 2 : 1))
+                auth_text(x, &f, &p->address);
+            else if (kind.number == 1 && f.number == 3)
+                (void)pb_take_u32(&f, &p->port);
+        }
+        x->malformed |= !pb_ok(&r);
+    }
+    x->malformed |= !pb_ok(&kinds);
+}
+
+static void auth_peer(struct auth_in *x, struct slice m, struct policy_peer *p)
 {
     struct pb r = pb_open(m);
     struct pb_field f;
     while (pb_next(&r, &f)) {
-        if (f.number == 4)
-            auth_text(x, &f, &x->q.principal);
-        if (f.number != 1 || f.type != PB_BYTES)
-            continue;
-        struct slice ip = auth_within(x, auth_within(x, f.bytes, 1), 2); /* socket_address.address */
-        x->q.has_source_ip = ip.n > 0;
-        if (ip.n > 0 && !ip_parse(ip, &x->q.source_ip))
-            auth_refuse(x, 403, "source_malformed");
+        if (f.number == 1 && f.type == PB_BYTES)
+            auth_address(x, f.bytes, p);
+        else if (f.number == 2)
+            auth_text(x, &f, &p->service);
+        else if (f.number == 4)
+            auth_text(x, &f, &p->principal);
     }
     x->malformed |= !pb_ok(&r);
+}
+
+static void auth_source(struct auth_in *x, struct slice m)
+{
+    struct policy_peer from = {S(""), 0, x->q.service, x->q.principal};
+    auth_peer(x, m, &from);
+    x->q.service = from.service;
+    x->q.principal = from.principal;
+    if (from.address.n == 0 || from.address.p[0] == '/' || from.address.p[0] == '@')
+        return; /* a client on a Unix socket has no address */
+    x->q.has_source_ip = true;
+    if (!ip_parse(from.address, &x->q.source_ip))
+        auth_refuse(x, 403, "source_malformed");
 }
 
 static void auth_extension(struct auth_in *x, struct slice m)
@@ -308,7 +342,7 @@ static void auth_extension(struct auth_in *x, struct slice m)
 }
 
 /* Metadata: filter_metadata is a map of names to Structs. */
-static void auth_metadata(struct auth_in *x, struct slice m)
+static void auth_metadata(struct auth_in *x, struct slice m, struct json *all, const struct json **said)
 {
     struct pb r = pb_open(m);
     struct pb_field f;
@@ -316,11 +350,21 @@ static void auth_metadata(struct auth_in *x, struct slice m)
     while (pb_next(&r, &f)) {
         if (f.number != 1 || f.type != PB_BYTES)
             continue;
-        struct json *to = auth_member(x, &x->metadata, auth_entry(x, f.bytes, &value));
+        struct json *to = auth_member(x, all, auth_entry(x, f.bytes, &value));
         if (to)
             auth_struct(x, value, to, 1);
-        x->q.metadata = &x->metadata;
+        *said = all;
     }
+    x->malformed |= !pb_ok(&r);
+}
+
+static void auth_session(struct auth_in *x, struct slice m)
+{
+    struct pb r = pb_open(m);
+    struct pb_field f;
+    while (pb_next(&r, &f))
+        if (f.number == 1)
+            auth_text(x, &f, &x->q.sni);
     x->malformed |= !pb_ok(&r);
 }
 
@@ -332,13 +376,19 @@ static void auth_attributes(struct auth_in *x, struct slice m)
         if (f.type != PB_BYTES)
             continue;
         if (f.number == 1)
-            auth_peer(x, f.bytes);
+            auth_source(x, f.bytes);
+        else if (f.number == 2)
+            auth_peer(x, f.bytes, &x->q.destination);
         else if (f.number == 4)
             auth_http(x, auth_within(x, f.bytes, 2));
         else if (f.number == 10)
             auth_extension(x, f.bytes);
         else if (f.number == 11)
-            auth_metadata(x, f.bytes);
+            auth_metadata(x, f.bytes, &x->metadata, &x->q.metadata);
+        else if (f.number == 12)
+            auth_session(x, f.bytes);
+        else if (f.number == 13)
+            auth_metadata(x, f.bytes, &x->route_metadata, &x->q.route_metadata);
     }
     x->malformed |= !pb_ok(&r);
 }
@@ -349,7 +399,9 @@ static void auth_read(struct auth_in *x, struct grpc_conn *g, struct slice messa
     x->a = policy_arena(g->t->policy);
     x->o = &g->t->opts;
     x->q.method = x->q.host = x->q.scheme = x->q.target = x->q.body = x->q.principal = x->text_body = S("");
-    x->extensions.kind = x->metadata.kind = JSON_OBJ;
+    x->q.service = x->q.sni = x->q.protocol = S("");
+    x->q.destination = (struct policy_peer){S(""), 0, S(""), S("")};
+    x->extensions.kind = x->metadata.kind = x->route_metadata.kind = JSON_OBJ;
     struct pb r = pb_open(message);
     struct pb_field f;
     while (pb_next(&r, &f))

@@ -72,9 +72,13 @@ static void park_ask(struct arena *a, struct policy_ask *q)
     park_slice(a, &q->scheme);
     park_slice(a, &q->target);
     park_slice(a, &q->body);
-    park_slice(a, &q->principal);
+    struct slice *texts[] = {&q->principal, &q->service, &q->destination.address, &q->destination.service,
+                             &q->destination.principal, &q->sni, &q->protocol};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        park_slice(a, texts[i]);
     q->extensions = json_copy(a, q->extensions);
     q->metadata = json_copy(a, q->metadata);
+    q->route_metadata = json_copy(a, q->route_metadata);
 }
 
 static void park_verdict(struct arena *a, struct policy_verdict *v)

@@ -144,6 +144,12 @@ struct policy_ctx;
 FN struct policy_ctx *policy_ctx_open(const struct policy_ctx_opts *o); /* one per thread */
 FN void policy_ctx_close(struct policy_ctx *c);
 
+/* An end of the client's connection to the gateway, as the gateway names it; what it does not say is "" or 0. */
+struct policy_peer {
+    struct slice address; /* an IP address, or the path of a Unix socket */
+    uint32_t port;
+    struct slice service, principal;
+};
 struct policy_ask {
     struct slice method, host, scheme; /* host and scheme may be "" (unknown) */
     struct slice target;               /* raw: path and query as the client sent them */
@@ -157,7 +163,12 @@ struct policy_ask {
     /* What Envoy says beside the request (gRPC), or NULL: objects. */
     const struct json *extensions; /* attributes.context_extensions */
     const struct json *metadata;   /* attributes.metadata_context.filter_metadata */
+    const struct json *route_metadata; /* attributes.route_metadata_context.filter_metadata */
     struct slice principal;        /* the client's certificate as the gateway names it, or "" */
+    struct slice service;          /* attributes.source.service */
+    struct policy_peer destination;
+    struct slice sni;              /* attributes.tls_session.sni: the name that the client asked for */
+    struct slice protocol;         /* attributes.request.http.protocol, "HTTP/2" */
 };
 
 enum header_op { HEADER_SET, HEADER_APPEND };

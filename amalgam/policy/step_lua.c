@@ -339,32 +339,51 @@ static bool step_lua_body(struct script_call *c) { return script_str(c, step_lua
 static bool step_lua_id(struct script_call *c) { return script_str(c, slice_str(step_lua_of(c)->v->id)), true; }
 static bool step_lua_all_headers(struct script_call *c) { return script_push_lazy(c, &step_lua_lazy_headers), true; }
 
-static bool step_lua_principal(struct script_call *c)
+/* What Envoy says beside the request (gRPC): texts that are not "", objects that are there. */
+static bool step_lua_said(struct script_call *c, struct slice text)
 {
-    struct slice name = step_lua_of(c)->ask->principal;
-
-    if (name.n > 0)
-        script_str(c, name);
-    return name.n > 0;
+    if (text.n > 0)
+        script_str(c, text);
+    return text.n > 0;
 }
 
-/* What Envoy says beside the request (gRPC). */
-static bool step_lua_extensions(struct script_call *c)
+static bool step_lua_object(struct script_call *c, const struct json *j)
 {
-    const struct json *j = step_lua_of(c)->ask->extensions;
-
     if (j)
         lua_push_json(c, j);
     return j != NULL;
 }
 
-static bool step_lua_metadata(struct script_call *c)
+static bool step_lua_principal(struct script_call *c) { return step_lua_said(c, step_lua_of(c)->ask->principal); }
+static bool step_lua_service(struct script_call *c) { return step_lua_said(c, step_lua_of(c)->ask->service); }
+static bool step_lua_sni(struct script_call *c) { return step_lua_said(c, step_lua_of(c)->ask->sni); }
+static bool step_lua_protocol(struct script_call *c) { return step_lua_said(c, step_lua_of(c)->ask->protocol); }
+static bool step_lua_extensions(struct script_call *c) { return step_lua_object(c, step_lua_of(c)->ask->extensions); }
+static bool step_lua_metadata(struct script_call *c) { return step_lua_object(c, step_lua_of(c)->ask->metadata); }
+static bool step_lua_route_metadata(struct script_call *c)
 {
-    const struct json *j = step_lua_of(c)->ask->metadata;
+    return step_lua_object(c, step_lua_of(c)->ask->route_metadata);
+}
 
-    if (j)
-        lua_push_json(c, j);
-    return j != NULL;
+static bool step_lua_destination(struct script_call *c)
+{
+    const struct policy_peer *to = &step_lua_of(c)->ask->destination;
+    const struct {
+        const char *name;
+        struct slice text;
+    } rows[] = {{"address", to->address}, {"service", to->service}, {"principal", to->principal}};
+
+    if (!to->address.n && !to->service.n && !to->principal.n)
+        return false;
+    script_table_sized(c, 0, 4);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].text.n > 0)
+            step_lua_kstr(c, rows[i].name, rows[i].text);
+    if (to->port) {
+        script_int(c, to->port);
+        script_set_literal(c, "port");
+    }
+    return true;
 }
 
 static bool step_lua_source_ip(struct script_call *c)
@@ -418,7 +437,9 @@ static const struct step_lua_member {
     {"host", step_lua_host}, {"scheme", step_lua_scheme}, {"source_ip", step_lua_source_ip},
     {"route", step_lua_route}, {"body", step_lua_body}, {"id", step_lua_id},
     {"principal", step_lua_principal}, {"context_extensions", step_lua_extensions},
-    {"metadata", step_lua_metadata},
+    {"metadata", step_lua_metadata}, {"route_metadata", step_lua_route_metadata},
+    {"destination", step_lua_destination}, {"sni", step_lua_sni}, {"service", step_lua_service},
+    {"protocol", step_lua_protocol},
 };
 
 static bool step_lua_request_get(struct script_call *c, struct slice name)

@@ -141,7 +141,7 @@ static void step_opa_http(struct decision *d, struct jsonw *w)
     jsonw_kstr(w, S("host"), q->host);
     jsonw_kstr(w, S("scheme"), q->scheme);
     jsonw_kstr(w, S("query"), d->query);
-    jsonw_kstr(w, S("protocol"), S("HTTP/1.1"));
+    jsonw_kstr(w, S("protocol"), q->protocol.n ? q->protocol : S("HTTP/1.1"));
     jsonw_ki64(w, S("size"), q->body.n ? (int64_t)q->body.n : -1);
     jsonw_kstr(w, S("body"), q->body);
     jsonw_key(w, S("headers"));
@@ -154,23 +154,45 @@ static void step_opa_http(struct decision *d, struct jsonw *w)
     jsonw_end_obj(w);
 }
 
-static void step_opa_source(const struct decision *d, struct jsonw *w)
+static void step_opa_peer(struct jsonw *w, struct slice name, const struct policy_peer *p)
 {
-    char ip[46];
+    bool path = slice_starts(p->address, S("/")) || slice_starts(p->address, S("@"));
 
-    jsonw_key(w, S("source"));
+    jsonw_key(w, name);
     jsonw_obj(w);
-    if (d->ask->has_source_ip) {
+    if (p->address.n > 0) {
         jsonw_key(w, S("address"));
         jsonw_obj(w);
-        jsonw_key(w, S("socket_address"));
+        jsonw_key(w, path ? S("pipe") : S("socket_address"));
         jsonw_obj(w);
-        jsonw_kstr(w, S("address"), slice_of(ip, ip_format(&d->ask->source_ip, ip)));
+        jsonw_kstr(w, path ? S("path") : S("address"), p->address);
+        if (p->port)
+            jsonw_ki64(w, S("port_value"), p->port);
         jsonw_end_obj(w);
         jsonw_end_obj(w);
     }
-    jsonw_kstr(w, S("principal"), d->ask->principal);
+    if (p->service.n > 0)
+        jsonw_kstr(w, S("service"), p->service);
+    jsonw_kstr(w, S("principal"), p->principal);
     jsonw_end_obj(w);
+}
+
+static void step_opa_peers(const struct decision *d, struct jsonw *w)
+{
+    const struct policy_ask *q = d->ask;
+    char ip[46];
+    struct policy_peer from = {S(""), 0, q->service, q->principal};
+
+    if (q->has_source_ip)
+        from.address = slice_of(ip, ip_format(&q->source_ip, ip));
+    step_opa_peer(w, S("source"), &from);
+    step_opa_peer(w, S("destination"), &q->destination);
+    if (q->sni.n > 0) {
+        jsonw_key(w, S("tls_session"));
+        jsonw_obj(w);
+        jsonw_kstr(w, S("sni"), q->sni);
+        jsonw_end_obj(w);
+    }
 }
 
 static void step_opa_objects(const struct decision *d, struct jsonw *w)
@@ -183,6 +205,13 @@ static void step_opa_objects(const struct decision *d, struct jsonw *w)
     jsonw_obj(w);
     jsonw_key(w, S("filter_metadata"));
     jsonw_value(w, d->ask->metadata ? d->ask->metadata : &none);
+    jsonw_end_obj(w);
+    if (!d->ask->route_metadata)
+        return;
+    jsonw_key(w, S("route_metadata_context"));
+    jsonw_obj(w);
+    jsonw_key(w, S("filter_metadata"));
+    jsonw_value(w, d->ask->route_metadata);
     jsonw_end_obj(w);
 }
 
@@ -198,7 +227,7 @@ static void step_opa_input(struct decision *d, struct buf *b)
     jsonw_obj(&w);
     jsonw_key(&w, S("attributes"));
     jsonw_obj(&w);
-    step_opa_source(d, &w);
+    step_opa_peers(d, &w);
     jsonw_key(&w, S("request"));
     jsonw_obj(&w);
     jsonw_key(&w, S("time"));

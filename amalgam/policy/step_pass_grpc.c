@@ -261,25 +261,51 @@ static void pass_grpc_http(struct decision *d, struct buf *b)
     pb_put_text(b, 5, q->host);
     pb_put_text(b, 6, q->scheme);
     pb_put_u64(b, 9, q->body.n ? q->body.n : UINT64_MAX); /* -1: unknown */
-    pb_put_text(b, 10, S("HTTP/1.1"));
-    pb_put_text(b, 11, q->body);
+    pb_put_text(b, 10, q->protocol.n ? q->protocol : S("HTTP/1.1"));
+    pb_put_bytes(b, slice_utf8(q->body) ? 11 : 12, q->body);
     pb_end(b, part);
     pb_end(b, request);
 }
 
-static void pass_grpc_source(const struct decision *d, struct buf *b)
+static void pass_grpc_peer(struct buf *b, uint32_t number, const struct policy_peer *p)
 {
-    size_t peer = pb_begin(b, 1);
-    char ip[46];
+    bool path = slice_starts(p->address, S("/")) || slice_starts(p->address, S("@"));
+    size_t peer = pb_begin(b, number);
 
-    if (d->ask->has_source_ip) {
-        size_t address = pb_begin(b, 1), socket = pb_begin(b, 1);
-        pb_put_text(b, 2, slice_of(ip, ip_format(&d->ask->source_ip, ip)));
-        pb_end(b, socket);
+    if (p->address.n > 0) {
+        size_t address = pb_begin(b, 1), inner = pb_begin(b, path ? 2 : 1); /* Pipe or SocketAddress */
+        pb_put_text(b, path ? 1 : 2, p->address);
+        if (p->port && !path)
+            pb_put_u64(b, 3, p->port);
+        pb_end(b, inner);
         pb_end(b, address);
     }
-    pb_put_text(b, 4, d->ask->principal);
+    if (p->service.n > 0)
+        pb_put_text(b, 2, p->service);
+    if (p->principal.n > 0)
+        pb_put_text(b, 4, p->principal);
     pb_end(b, peer);
+}
+
+static void pass_grpc_peers(const struct decision *d, struct buf *b)
+{
+    const struct policy_ask *q = d->ask;
+    char ip[46];
+    struct policy_peer from = {S(""), 0, q->service, q->principal};
+
+    if (q->has_source_ip)
+        from.address = slice_of(ip, ip_format(&q->source_ip, ip));
+    pass_grpc_peer(b, 1, &from);
+    pass_grpc_peer(b, 2, &q->destination);
+}
+
+static void pass_grpc_session(const struct decision *d, struct buf *b)
+{
+    size_t session = pb_begin(b, 12);
+
+    if (d->ask->sni.n > 0)
+        pb_put_text(b, 1, d->ask->sni);
+    pb_end(b, session);
 }
 
 static void pass_grpc_space(struct buf *b, struct slice name, const struct json *j)
@@ -289,6 +315,16 @@ static void pass_grpc_space(struct buf *b, struct slice name, const struct json 
     pb_put_text(b, 1, name);
     pass_grpc_struct(b, 2, j, 0);
     pb_end(b, entry);
+}
+
+static void pass_grpc_route_metadata(const struct decision *d, struct buf *b)
+{
+    const struct json *given = d->ask->route_metadata;
+    size_t mark = pb_begin(b, 13);
+
+    for (uint32_t i = 0; given && given->kind == JSON_OBJ && i < given->n; i++)
+        pass_grpc_space(b, given->members[i].name, &given->members[i].value);
+    pb_end(b, mark);
 }
 
 static void pass_grpc_metadata(const struct decision *d, struct buf *b, const struct json *config)
@@ -314,12 +350,16 @@ static void pass_grpc_request(struct decision *d, struct buf *b, const struct js
     const struct json *more = d->ask->extensions;
     size_t attributes = pb_begin(b, 1);
 
-    pass_grpc_source(d, b);
+    pass_grpc_peers(d, b);
     pass_grpc_http(d, b);
     for (uint32_t i = 0; more && more->kind == JSON_OBJ && i < more->n; i++)
         if (more->members[i].value.kind == JSON_STR)
             pass_grpc_pair(b, 10, more->members[i].name, more->members[i].value.s);
     pass_grpc_metadata(d, b, config);
+    if (d->ask->sni.n > 0)
+        pass_grpc_session(d, b);
+    if (d->ask->route_metadata)
+        pass_grpc_route_metadata(d, b);
     pb_end(b, attributes);
 }
 

@@ -9,7 +9,7 @@
 static struct {
     int asked;
     char target[300], host[100], scheme[20], method[20], body[200], principal[100], ip[50], extensions[300],
-        metadata[1000], one[300], two[300];
+        metadata[1000], route[1000], gateway[1000], one[300], two[300];
     size_t headers_n;
     bool has_ip;
 } seen;
@@ -60,6 +60,9 @@ static void look(const struct policy_ask *q)
     keep(seen.principal, sizeof seen.principal, q->principal);
     keep_json(seen.extensions, sizeof seen.extensions, q->extensions);
     keep_json(seen.metadata, sizeof seen.metadata, q->metadata);
+    keep_json(seen.route, sizeof seen.route, q->route_metadata);
+    snprintf(seen.gateway, sizeof seen.gateway, "%.*s|%.*s|%u|%.*s|%.*s|%.*s|%.*s", SFMT(q->service), SFMT(q->destination.address),
+             q->destination.port, SFMT(q->destination.service), SFMT(q->destination.principal), SFMT(q->sni), SFMT(q->protocol));
     keep_header(seen.one, sizeof seen.one, q, "one");
     keep_header(seen.two, sizeof seen.two, q, "two");
     seen.headers_n = q->headers_n;
@@ -243,6 +246,53 @@ static void extensions_and_metadata_are_json(void)
     T_TEXT(slice_str(seen.extensions), "{\"config_id\":\"c.d\",\"other\":\"\"}");
     T_TEXT(slice_str(seen.metadata), "{\"envoy.filters.http.jwt_authn\":{\"n\":42,\"r\":1.5,\"s\":\"text\",\"b\":true,"
                                      "\"z\":null,\"l\":[{\"k\":0},{\"k\":1}]}}");
+    buf_free(&http);
+    buf_free(&more);
+}
+
+static void put_peer(struct buf *b, uint32_t number, bool path, const char *address, const char *service, const char *principal)
+{
+    size_t peer = pb_begin(b, number), outer = pb_begin(b, 1), inner = pb_begin(b, path ? 2 : 1);
+    pb_put_text(b, path ? 1 : 2, slice_str(address));
+    if (!path)
+        pb_put_u64(b, 3, 8443);
+    pb_end(b, inner);
+    pb_end(b, outer);
+    pb_put_text(b, 2, slice_str(service));
+    pb_put_text(b, 4, slice_str(principal));
+    pb_end(b, peer);
+}
+
+static void where_the_request_arrived(void)
+{
+    struct buf http, more;
+    buf_init(&http, 0);
+    buf_init(&more, 0);
+    g_put_http(&http, &plain);
+    put_peer(&more, 1, false, "192.0.2.9", "client-cluster", "spiffe://x/client");
+    put_peer(&more, 2, false, "198.51.100.4", "edge", "spiffe://x/gateway");
+    size_t session = pb_begin(&more, 12);
+    pb_put_text(&more, 1, S("shop.example"));
+    pb_end(&more, session);
+    size_t metadata = pb_begin(&more, 13), entry = pb_begin(&more, 1);
+    pb_put_text(&more, 1, S("com.example"));
+    size_t value = pb_begin(&more, 2);
+    put_value(&more, "tier", 3, "gold", 0);
+    pb_end(&more, value);
+    pb_end(&more, entry);
+    pb_end(&more, metadata);
+    T_INT(check(g_request(buf_all(&http), "192.0.2.7", buf_all(&more)))->grpc, 0);
+    T_TEXT(slice_str(seen.gateway), "client-cluster|198.51.100.4|8443|edge|spiffe://x/gateway|shop.example|HTTP/1.1");
+    T_TEXT(slice_str(seen.ip), "192.0.2.9");
+    T_TEXT(slice_str(seen.principal), "spiffe://x/client");
+    T_TEXT(slice_str(seen.route), "{\"com.example\":{\"tier\":\"gold\"}}");
+    T_TEXT(slice_str(seen.metadata), "");
+    buf_clear(&more);
+    put_peer(&more, 1, true, "/run/client.sock", "", "");
+    put_peer(&more, 2, true, "/run/gateway.sock", "", "");
+    T_INT(check(g_request(buf_all(&http), "", buf_all(&more)))->grpc, 0);
+    T_TEXT(slice_str(seen.gateway), "|/run/gateway.sock|0|||" "|HTTP/1.1");
+    T(!seen.has_ip);
     buf_free(&http);
     buf_free(&more);
 }
@@ -756,6 +806,7 @@ int main(void)
     T_RUN(headers_may_come_as_bytes);
     T_RUN(bodies_come_as_text_or_bytes);
     T_RUN(extensions_and_metadata_are_json);
+    T_RUN(where_the_request_arrived);
     T_RUN(what_clients_cause_is_denied);
     T_RUN(an_empty_question_is_denied);
     T_RUN(no_question_is_an_error);

@@ -25,6 +25,7 @@ static struct {
     const char *const *headers;
     struct sc_call call;
     bool loaded;
+    bool gateway; /* the question has all that Envoy can say */
     int done;
 } sc;
 
@@ -87,6 +88,35 @@ static inline UNUSED void sc_answered(void *user, const struct policy_verdict *v
 }
 
 /* What the question points to is overwritten as soon as it was asked. */
+/* In bytes that are overwritten once the question is asked. */
+static inline UNUSED struct slice sc_kept(char *bytes, size_t *at, const char *text)
+{
+    struct slice s = slice_of(bytes + *at, strlen(text));
+    memcpy(bytes + *at, text, s.n);
+    *at += s.n;
+    return s;
+}
+
+static inline UNUSED void sc_gateway(struct policy_ask *q, char *bytes, size_t *at)
+{
+    static struct json_member members[3];
+    static struct json objects[3];
+    static const char *const names[] = {"ext", "filter", "routed"};
+    for (int i = 0; i < 3; i++) {
+        members[i] = (struct json_member){sc_kept(bytes, at, names[i]), {.kind = JSON_STR, .s = sc_kept(bytes, at, "v")}};
+        objects[i] = (struct json){.kind = JSON_OBJ, .n = 1, .members = &members[i]};
+    }
+    q->extensions = &objects[0];
+    q->metadata = &objects[1];
+    q->route_metadata = &objects[2];
+    q->principal = sc_kept(bytes, at, "spiffe://x/client");
+    q->service = sc_kept(bytes, at, "client-cluster");
+    q->destination = (struct policy_peer){sc_kept(bytes, at, "198.51.100.4"), 8443, sc_kept(bytes, at, "edge"),
+                                          sc_kept(bytes, at, "spiffe://x/gateway")};
+    q->sni = sc_kept(bytes, at, "shop.example");
+    q->protocol = sc_kept(bytes, at, "HTTP/2");
+}
+
 static inline UNUSED void sc_run_ask(struct net_task *t, struct reactor *r)
 {
     static char bytes[4096];
@@ -107,6 +137,8 @@ static inline UNUSED void sc_run_ask(struct net_task *t, struct reactor *r)
         h[q.headers_n].value = slice_trim(rest);
     }
     q.body = slice_str(sc.body);
+    if (sc.gateway)
+        sc_gateway(&q, bytes, &at);
     policy_begin(p.ctx, p.now_ms);
     if (policy_decide(p.ctx, &q, &v, sc_answered, &sc.call) == RC_OK)
         sc_answered(&sc.call, &v);

@@ -280,6 +280,31 @@ static void opa_input(void)
     T_INT(json_int(at(j, "input check_request attributes request time"), S("seconds"), 0), P_NOW / 1000);
     T(at(j, "input check_request attributes metadata_context filter_metadata") && at(j, "input check_request attributes context_extensions"));
     T(at(j, "input state a") && at(j, "input state a")->n == 2);
+    sc.gateway = true;
+    (void)sc_ask(NULL, "");
+    sc.gateway = false;
+    j = asked();
+    MUST(j != NULL);
+    T_TEXT(text_at(j, "input check_request attributes source service"), "client-cluster");
+    T_TEXT(text_at(j, "input check_request attributes source principal"), "spiffe://x/client");
+    T_TEXT(text_at(j, "input check_request attributes destination address socket_address address"), "198.51.100.4");
+    T_INT(json_int(at(j, "input check_request attributes destination address socket_address"), S("port_value"), 0), 8443);
+    T_TEXT(text_at(j, "input check_request attributes destination service"), "edge");
+    T_TEXT(text_at(j, "input check_request attributes destination principal"), "spiffe://x/gateway");
+    T_TEXT(text_at(j, "input check_request attributes tls_session sni"), "shop.example");
+    T_TEXT(text_at(j, "input check_request attributes context_extensions ext"), "v");
+    T_TEXT(text_at(j, "input check_request attributes metadata_context filter_metadata filter"), "v");
+    T_TEXT(text_at(j, "input check_request attributes route_metadata_context filter_metadata routed"), "v");
+    T_TEXT(text_at(j, "input http_request protocol"), "HTTP/2");
+    use(CONFIGS "    - luaAuth: {headers: [x-all], inline: 'return function(r) local d = r.destination return {allow = true, headers = {[\"x-all\"] = "
+        "table.concat({r.principal, r.service, d.address, d.port, d.service, d.principal, r.sni, r.protocol, r.context_extensions.ext, "
+        "r.metadata.filter, r.route_metadata.routed}, \" \")}} end'}\n");
+    sc.gateway = true;
+    c = sc_ask(NULL, "");
+    T_TEXT(sc_upstream(&c, "x-all"), "spiffe://x/client client-cluster 198.51.100.4 8443 edge spiffe://x/gateway shop.example HTTP/2 v v v");
+    sc.gateway = false;
+    use(CONFIGS "    - luaAuth: {inline: 'return function(r) return not (r.destination or r.sni or r.protocol or r.route_metadata or r.service) end'}\n");
+    T(sc_ask(NULL, "").allowed);
     server_close();
     server_open("/tmp/postern-test-opa.sock");
     MUST(sc_use(CONFIGS "    - opaServerAuth: {package: p, ruleName: allow, serverAddr: 'unix:///tmp/postern-test-opa.sock'}\n"));

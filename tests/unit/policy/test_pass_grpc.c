@@ -225,6 +225,34 @@ static void what_the_server_gets(void)
     T(sc_removed(&c, "x-user"));
 }
 
+static void what_the_gateway_said_goes_along(void)
+{
+    struct slice attributes, peer;
+    struct pb_field f = {0};
+
+    use(CONFIGS "    - passThroughAuth: {grpc: {address: '127.0.0.1:%d'}}\n");
+    script();
+    put_status(0);
+    sc.gateway = true;
+    T(sc_ask(NULL, "raw \xff").allowed);
+    sc.gateway = false;
+    attributes = sub(slice_from(buf_all(&srv.in), 5), 1);
+    T_TEXT(sub(sub(attributes, 1), 2), "client-cluster");
+    T_TEXT(sub(sub(attributes, 1), 4), "spiffe://x/client");
+    peer = sub(attributes, 2);
+    T_TEXT(sub(sub(sub(peer, 1), 1), 2), "198.51.100.4");
+    for (struct pb r = pb_open(sub(sub(peer, 1), 1)); pb_next(&r, &f) && f.number != 3;)
+        continue;
+    T_INT(f.n, 8443);
+    T_TEXT(sub(peer, 2), "edge");
+    T_TEXT(sub(peer, 4), "spiffe://x/gateway");
+    T_TEXT(entry(attributes, 10, "ext"), "v");
+    T_TEXT(sub(sub(attributes, 12), 1), "shop.example");
+    T(entry(sub(attributes, 11), 1, "filter").p && entry(sub(attributes, 13), 1, "routed").p);
+    T_TEXT(sub(sub(sub(attributes, 4), 2), 10), "HTTP/2");
+    T_TEXT(sub(sub(sub(attributes, 4), 2), 12), "raw \xff");
+}
+
 static void what_goes_on(void)
 {
     struct sc_call c;
@@ -436,6 +464,7 @@ int main(void)
     srv_open();
     sc_open();
     T_RUN(what_the_server_gets);
+    T_RUN(what_the_gateway_said_goes_along);
     T_RUN(what_goes_on);
     T_RUN(answers_never_open_by_accident);
     T_RUN(closed_under_way);
