@@ -180,6 +180,8 @@
 #include "check/grpc_auth.c"
 #include "check/grpc_limit.c"
 #include "check/grpc_health.c"
+#include "check/grpc_schema.c"
+#include "check/grpc_reflect.c"
 
 /* resp: the door for Redis clients */
 #include "resp/resp_table.c"

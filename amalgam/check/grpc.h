@@ -1,8 +1,8 @@
 /*
  * grpc.h - what the files of the gRPC door share: a connection, a call, and how calls end.
  *
- * grpc.c has the connections, the framing and the table of methods; grpc_auth.c, grpc_limit.c and
- * grpc_health.c have the services. A call's message points into its stream, which stands until the
+ * grpc.c has the connections, the framing and the table of methods; grpc_auth.c, grpc_limit.c,
+ * grpc_health.c and grpc_reflect.c have the services. A call's message points into its stream, which stands until the
  * stream is gone. Threads: the reactor's.
  */
 #ifndef CHECK_GRPC_H
@@ -74,6 +74,8 @@ FN void grpc_limit_should(const struct grpc_call *k);
 FN void grpc_health_check(const struct grpc_call *k);
 FN void grpc_health_watch(const struct grpc_call *k);
 FN void grpc_health_bye(const struct grpc_call *k);
+
+/* grpc_reflect.c */
 FN void grpc_reflect(const struct grpc_call *k);
 
 #endif

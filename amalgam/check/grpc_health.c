@@ -1,9 +1,8 @@
 /*
- * grpc_health.c - grpc.health.v1.Health (Check and Watch), and a server reflection that lists the services.
+ * grpc_health.c - grpc.health.v1.Health: Check and Watch.
  *
  * A Postern that answers serves, so every known service is SERVING, "" (the server) among them. Watch says
- * that, then nothing until the server stops: NOT_SERVING, and the call ends. Reflection answers list_services; it has no file descriptors to
- * give and says so: tools take their .proto files then. Threads: the reactor's.
+ * that, then nothing until the server stops: NOT_SERVING, and the call ends. Threads: the reactor's.
  * Tested by tests/unit/check/test_grpc.c and tests/box/test_grpc.py.
  */
 #include "check/grpc.h"
@@ -71,40 +70,4 @@ void grpc_health_watch(const struct grpc_call *k)
 void grpc_health_bye(const struct grpc_call *k)
 {
     health_tell(k, HEALTH_NOT_SERVING);
-}
-
-static void health_list(struct buf *b)
-{
-    const struct grpc_method *m, *before = NULL;
-    size_t list = pb_begin(b, 6);
-    for (size_t i = 0; (m = grpc_method_at(i)) != NULL; before = m, i++) {
-        if (before && slice_eq(m->service, before->service))
-            continue;
-        size_t service = pb_begin(b, 1);
-        pb_put_text(b, 1, m->service);
-        pb_end(b, service);
-    }
-    pb_end(b, list);
-}
-
-/* One ServerReflectionRequest -> one ServerReflectionResponse. */
-void grpc_reflect(const struct grpc_call *k)
-{
-    struct pb r = pb_open(k->message);
-    struct pb_field f;
-    bool list = false;
-    size_t mark;
-    while (pb_next(&r, &f))
-        list |= f.number == 7;
-    struct buf *b = grpc_reply(k, &mark);
-    pb_put_bytes(b, 2, k->message);
-    if (list && pb_ok(&r)) {
-        health_list(b);
-    } else {
-        size_t error = pb_begin(b, 7);
-        pb_put_u64(b, 1, GRPC_NOT_FOUND);
-        pb_put_text(b, 2, S("no file descriptors here: use the .proto files"));
-        pb_end(b, error);
-    }
-    grpc_message_end(k, mark);
 }

@@ -1,6 +1,8 @@
 // A gRPC client of another make (@grpc/grpc-js) against the check port: node client.mjs ADDRESS KEY
 // Prints result lines for test_grpc.py. Messages are made by hand: fields are [number, value].
 import grpc from '@grpc/grpc-js'
+import protobuf from 'protobufjs'
+import descriptor from 'protobufjs/ext/descriptor/index.js'
 
 const [address, key] = process.argv.slice(2)
 
@@ -99,7 +101,24 @@ const listed = await new Promise(done => {
 })
 say('grpc-js: reflection, question by question', listed[1] === 0 && listed[0].length === 2 &&
   read(listed[0][0][6][0])[1].some(s => read(s)[1][0].toString() === 'envoy.service.auth.v3.Authorization') &&
-  read(listed[0][1][7][0])[1][0] === grpc.status.NOT_FOUND, listed)
+  read(read(listed[0][1][4][0])[1][0])[1][0].toString() === 'grpc/health/v1/health.proto', listed)
+
+// Reflection, as tools use it: the descriptors of a service, read by protobufjs; then a call by names alone.
+const descriptors = await new Promise(done => {
+  const stream = client.reflect()
+  stream.on('data', d => { done(read(read(d)[4][0])[1]); stream.end() })
+  stream.on('error', () => {})
+  stream.write(message([4, 'envoy.service.auth.v3.Authorization']))
+})
+const root = protobuf.Root.fromDescriptor({ file: descriptors.map(d => descriptor.FileDescriptorProto.decode(d)) }).resolveAll()
+const service = root.lookupService('envoy.service.auth.v3.Authorization')
+const [asks, says] = [service.methods.Check.resolve().resolvedRequestType, service.methods.Check.resolvedResponseType]
+const http = { method: 'GET', path: '/v1/stations', host: 'harbour.example.com', scheme: 'https', headers: [{ key: 'api-key', value: 'wrong' }] } // maps come as lists of entries here
+const question = asks.encode(asks.fromObject({ attributes: { source: { address: { socket_address: { address: '192.0.2.7', port_value: 4711 } } },
+  request: { http } } })).finish()
+const named = await new Promise(done => client.check(Buffer.from(question), (error, reply) => done(error || says.toObject(says.decode(reply), { enums: String }))))
+say('grpc-js: a call by the names that reflection gave', named.status?.code === 16 && named.denied_response?.status?.code === 'Unauthorized' &&
+  named.denied_response.headers.some(h => h.header.key === 'x-postern-reason'), named)
 
 const late = await call(client, 'check', checkRequest({ 'api-key': key }), { deadline: Date.now() - 1 })
 say('grpc-js: a deadline that has passed', late.code === grpc.status.DEADLINE_EXCEEDED, late)
