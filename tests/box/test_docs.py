@@ -194,11 +194,7 @@ def test_yaml(page):
             status, out, err = box.run("config", "print", "--origin", "--config", folder / "postern.yaml")
             check(f"{name}: settings", status == 0 and "(file: " in out, err)
             continue
-        if re.match(r"\w+Auth:|luaAuth:", text):
-            text = "- " + text.replace("\n", "\n  ").rstrip() + "\n"
-        if text.startswith("- "):
-            text = WRAP + "".join(f"        {x}\n" for x in text.splitlines())
-        (folder / "doc.yaml").write_text(text)
+        (folder / "doc.yaml").write_text(wrapped(text))
         (folder / "lua").mkdir()
         for script in re.findall(r"script: (\w+)", text):
             if not (box.ROOT / f"lua/{script}.lua").exists():
@@ -296,6 +292,88 @@ def test_said(page):
         box.stop(place.process)
 
 
+STEP_PARTS = ("## Statuses and reasons", "## Headers", "## Fields")
+NO_REASON = {"denied_response", "error_response", "headers_to_remove", "ok_response"}  # words of the tables that are no reasons
+BASIC = {"authorization": "Basic " + base64.b64encode(b"ann:password").decode()}
+LONG_KEY = {"api-key": "a-long-random-key-of-your-build-server"}
+# Examples decided: page, what the block has in it, request, status and reason, a header for the upstream.
+EXAMPLES = [
+    ("step-api-key.md", "digest:", {"headers": dict(LONG_KEY, **{"x-tenant": "north"})}, (200, "ok"), ("X-User-ID", "build-server")),
+    ("step-api-key.md", "digest:", {"headers": dict(LONG_KEY, **{"x-tenant": "south"})}, (401, "key_header_mismatch"), None),
+    ("step-api-key.md", "digest:", {"headers": {"api-key": "pRyWmNKwwbx5F9LGyWjHi8efIRVDDazjmb3Tp1Jsty4="}}, (401, "key_unknown"), None),
+    ("step-api-key.md", "required: true", {}, (401, "key_missing"), None),
+    ("step-portal.md", "portalAuth:", {"headers": {"api-key": "x"}}, (401, "key_unknown"), None),
+    ("step-lua.md", "luaAuth:", {}, (401, "key_missing"), None),
+    ("step-boolean.md", "booleanExpr:", {}, (401, "credentials_missing"), None),
+    ("step-boolean.md", "booleanExpr:", {"headers": BASIC, "source_ip": "192.0.2.9"}, (200, "ok"), None),
+    ("step-boolean.md", "booleanExpr:", {"headers": BASIC, "source_ip": "198.51.100.9"}, (401, "key_missing"), None),
+    ("step-basic.md", "kind: ExtAuthPolicy", {"headers": BASIC}, (200, "ok"), ("X-User", "ann")),
+    ("step-basic.md", "encryption: {sha1", {"headers": BASIC}, (200, "ok"), None),
+    ("step-basic.md", "argon2id", {"headers": BASIC}, (200, "ok"), None),
+    ("step-basic.md", "kind: ExtAuthPolicy", {}, (401, "credentials_missing"), None),
+    ("step-opa.md", "opaAuth:", {}, (403, "not_served"), None),
+    ("step-hmac.md", "hmacAuth:", {}, (401, "credentials_missing"), None),
+    ("step-jwt.md", "providers:", {}, (401, "token_missing"), None),
+    ("step-access-token.md", "accessTokenValidation:", {}, (403, "token_missing"), None),
+    ("step-ldap.md", "ldap:", {}, (401, "credentials_missing"), None),
+    ("step-transformation.md", "x-organization", {"headers": {"X-Email": "ann@solo.io"}}, (200, "ok"), ("x-organization", "solo.io")),
+]
+
+
+def test_step_page(page):
+    """A page of a step: what it is for, its YAML, statuses with reasons that the program has, headers, fields."""
+    text = page.read_text()
+    if not page.name.startswith("step-"):
+        return
+    purpose = re.split(r"^```|^## ", text, maxsplit=1, flags=re.M)[0]
+    check(f"{page.name}: says what it is for", len(purpose.split()) > 12, purpose)
+    check(f"{page.name}: has an example", any(language == "yaml" for language, _, _ in blocks(page)))
+    for part in STEP_PARTS:
+        check(f"{page.name}: {part}", f"\n{part}\n" in text, "no such part")
+    code = "".join(p.read_text() for p in (box.ROOT / "amalgam").rglob("*.c"))
+    statuses = text.partition(STEP_PARTS[0])[2].partition("\n## ")[0]
+    for reason in sorted(set(re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)`", statuses)) - NO_REASON):
+        check(f"{page.name}: reason {reason}", f'"{reason}"' in code, "the program never says so")
+
+
+def wrapped(text):
+    """A policy around a step that stands alone."""
+    if re.match(r"\w+Auth:|luaAuth:", text):
+        text = "- " + text.replace("\n", "\n  ").rstrip() + "\n"
+    return WRAP + "".join(f"        {x}\n" for x in text.splitlines()) if text.startswith("- ") else text
+
+
+def test_examples(page):
+    for name, part, request, wanted, header in EXAMPLES:
+        if name != page.name:
+            continue
+        text = next(t for language, t, _ in blocks(page) if language == "yaml" and part in t)
+        folder = Path(tempfile.mkdtemp(dir=box.TMP, prefix="e"))
+        (folder / "p.yaml").write_text(wrapped(text))
+        if "TransformationPolicy" in text:  # alone it lets nobody pass: a route that is open
+            (folder / "r.yaml").write_text("apiVersion: networking.gloo.solo.io/v2\nkind: RouteTable\nmetadata: {name: r}\n"
+                                           "spec: {hosts: ['*'], http: [{labels: {oauth: 'true'}}]}\n")
+        said = {k: v if isinstance(v, list) else [v] for k, v in request.get("headers", {}).items()}
+        status, out, err = box.run("eval", "--policies", folder, "--json", stdin=json.dumps(
+            dict({"method": "GET", "path": "/x", "host": "shop.example.com"}, **dict(request, headers=said))))
+        got = json.loads(out) if out else {}
+        equal(f"{name}: {part} {json.dumps(request)[:40]}", (got.get("status"), got.get("reason"), err), (*wanted, ""))
+        if header:
+            equal(f"{name}: {part} {header[0]}", got["headers"]["upstream"].get(header[0]), header[1])
+
+
+def every_step_has_a_page():
+    """Each row of the tables of steps is the title, or in the title, of a page."""
+    source = (box.ROOT / "amalgam/policy/steps.c").read_text() + (box.ROOT / "amalgam/policy/step_oauth2.c").read_text()
+    titles = " ".join(re.findall(r"^##? (.*)$", "".join(p.read_text() for p in PAGES if p.name.startswith("step-")), re.M))
+    for name in re.findall(r'^    \{"(\w+)", step_|LATER\("(\w+)"', source, re.M):
+        name = name[0] or name[1]
+        if name in ("pluginAuth", "oauth"):
+            check(f"{name} is on the page of policies", f"`{name}`" in (box.ROOT / "docs/policies.md").read_text())
+        else:
+            check(f"step {name} has a page", re.search(rf"\b{name}\b", titles), titles)
+
+
 def elsewhere(page, language):
     """The test that BY names, if it speaks of the page."""
     for (name, lang), test in BY.items():
@@ -314,9 +392,10 @@ if __name__ == "__main__":
     equal("the reference of settings is up to date", (box.ROOT / "docs/configuration.md").read_text(),
           box.run("config", "print", "--reference")[1])
     for page in PAGES:
-        for test in (test_commands, test_yaml, test_make, test_tree, test_signature, test_said):
+        for test in (test_commands, test_yaml, test_make, test_tree, test_signature, test_said, test_step_page, test_examples):
             test(page)
         every_block_runs(page)
+    every_step_has_a_page()
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             if not (page.parent / target).exists():
