@@ -1,9 +1,9 @@
 """The check port with mTLS: gateways trusted by the name in their certificate, and by nothing else."""
 import http.client
 import ssl
-import subprocess
 
 import box
+import certs
 from box import check, equal
 
 POLICY = """apiVersion: security.policy.gloo.solo.io/v2
@@ -12,24 +12,6 @@ metadata: {name: open, namespace: t}
 spec:
   config: {glooAuth: {configs: [{luaAuth: {inline: 'return function() return true end'}}]}}
 """
-
-
-def openssl(*args):
-    subprocess.run(["openssl", *args], check=True, capture_output=True)
-
-
-def authority(folder, name):
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.crt"), "-subj", f"/CN={name}")
-
-
-def leaf(folder, ca, name, san):
-    request, extensions = folder / f"{name}.csr", folder / f"{name}.ext"
-    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-keyout", str(folder / f"{name}.key"), "-out", str(request), "-subj", f"/CN={name}")
-    extensions.write_text(f"subjectAltName={san}\n")
-    openssl("x509", "-req", "-in", str(request), "-CA", str(folder / f"{ca}.crt"), "-CAkey", str(folder / f"{ca}.key"),
-            "-CAcreateserial", "-days", "2", "-out", str(folder / f"{name}.crt"), "-extfile", str(extensions))
 
 
 def ask(folder, port, name):
@@ -55,13 +37,13 @@ def main():
     folder = box.TMP / "pki"
     folder.mkdir()
     for name in ("servers", "gateways", "strangers"):
-        authority(folder, name)
-    leaf(folder, "servers", "server", "DNS:localhost")
-    leaf(folder, "gateways", "edge", "URI:spiffe://mesh/gateways/edge")
-    leaf(folder, "gateways", "other", "URI:spiffe://mesh/other/edge")
-    leaf(folder, "gateways", "dns", "DNS:gw.example.com")
-    leaf(folder, "gateways", "disguised", "DNS:spiffe.mesh")
-    leaf(folder, "strangers", "forged", "URI:spiffe://mesh/gateways/edge")
+        certs.authority(folder, name)
+    certs.leaf(folder, "servers", "server", "DNS:localhost")
+    certs.leaf(folder, "gateways", "edge", "URI:spiffe://mesh/gateways/edge")
+    certs.leaf(folder, "gateways", "other", "URI:spiffe://mesh/other/edge")
+    certs.leaf(folder, "gateways", "dns", "DNS:gw.example.com")
+    certs.leaf(folder, "gateways", "disguised", "DNS:spiffe.mesh")
+    certs.leaf(folder, "strangers", "forged", "URI:spiffe://mesh/gateways/edge")
     policies = box.TMP / "policies"
     policies.mkdir()
     (policies / "open.yaml").write_text(POLICY)

@@ -4,10 +4,10 @@ of a stranger too), people who are sent to sign in and whose session the API doe
 TIMEOUT: 1800
 """
 import re
-import subprocess
 import sys
 
 import box
+import certs
 import gateways
 from box import check, equal
 
@@ -126,23 +126,16 @@ def every_snippet_runs():
             check(f"{file} is on its page", (gateways.FOLDER / file).read_text() in text)
 
 
-def openssl(folder, *args):
-    subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=folder)
-
-
 def certificates():
     """Authorities of servers, of gateways and of strangers, and certificates by them."""
     folder = box.TMP / "certificates"
     folder.mkdir()
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     for ca in ("postern-ca", "gateways-ca", "strangers-ca"):
-        openssl(folder, "req", "-x509", *key, "-days", "2", "-keyout", f"{ca}.key", "-out", f"{ca}.crt", "-subj", f"/CN={ca}")
-    for name, ca, san in (("postern", "postern-ca", "DNS:postern.example.com,DNS:localhost"), ("gateway", "gateways-ca", "DNS:gateway.example.com"),
-                          ("stranger", "strangers-ca", "DNS:gateway.example.com"), ("impostor", "strangers-ca", "DNS:postern.example.com,DNS:localhost")):
-        (folder / "ext").write_text(f"subjectAltName={san}\n")
-        openssl(folder, "req", "-new", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.crt", "-CAkey", f"{ca}.key", "-CAcreateserial", "-days", "2",
-                "-out", f"{name}.crt", "-extfile", "ext")
+        certs.authority(folder, ca)
+    servers = "DNS:postern.example.com,DNS:localhost"
+    for name, ca, san in (("postern", "postern-ca", servers), ("impostor", "strangers-ca", servers),
+                          ("gateway", "gateways-ca", "DNS:gateway.example.com"), ("stranger", "strangers-ca", "DNS:gateway.example.com")):
+        certs.leaf(folder, ca, name, san)
         (folder / f"{name}.pem").write_text((folder / f"{name}.crt").read_text() + (folder / f"{name}.key").read_text())
     return folder
 
@@ -159,7 +152,7 @@ def edited(name, table, extra=lambda file, text: text):
     return edit
 
 
-def over_tls(certs, gateway):
+def over_tls(folder, gateway):
     """Addresses and files of the page -> ours; `gateway` is whose certificate it shows."""
     def extra(file, text):
         text = text.replace("https://postern.example.com:8083", "https://localhost:8083").replace("10.0.0.5", "127.0.0.1")
@@ -168,8 +161,8 @@ def over_tls(certs, gateway):
         if file == "envoy.yaml":  # "for HTTP leave out"
             text = re.sub(r" +typed_extension_protocol_options:\n.*\n.*\n.*\n", "", text)
             text = re.sub(r" +alpn_protocols: \[h2\]\n", "", text)
-        text = re.sub(r"\bgateway\.(crt|key|pem)\b", rf"{certs}/{gateway}.\1", text)
-        return re.sub(r"\bpostern-ca\.crt\b", f"{certs}/postern-ca.crt", text)
+        text = re.sub(r"\bgateway\.(crt|key|pem)\b", rf"{folder}/{gateway}.\1", text)
+        return re.sub(r"\bpostern-ca\.crt\b", f"{folder}/postern-ca.crt", text)
     return extra
 
 
@@ -184,12 +177,12 @@ def run(name, path, check_port, upstream, edit):
     return port if gateways.start(name, path, folder, port) else None
 
 
-def mtls(name, path, certs, servers, key):
+def mtls(name, path, folder, servers, key):
     """`servers`: Postern with its own certificate, and with one that the gateway must not believe."""
     upstream = box.Upstream()
     for who, postern, good in (("gateway", servers[0], True), ("stranger", servers[0], False), ("gateway", servers[1], False)):
         title = f"{name}: mTLS, {who}" + ("" if postern is servers[0] else ", an impostor for Postern")
-        port = run(name, path, postern.ports["check"], upstream, edited(name, MTLS, over_tls(certs, who)))
+        port = run(name, path, postern.ports["check"], upstream, edited(name, MTLS, over_tls(folder, who)))
         if not port:
             continue
         if good:
@@ -236,11 +229,11 @@ def readme(path, postern, key):
 
 def main():
     every_snippet_runs()
-    certs = certificates()
+    folder = certificates()
     policies = gateways.demo_policies(POLICIES)
     plain = box.Postern(policies=policies, store="memory")
-    servers = [box.Postern("--set", f"check.tls_cert={certs}/{who}.crt", "--set", f"check.tls_key={certs}/{who}.key",
-                           "--set", f"check.tls_client_ca={certs}/gateways-ca.crt", "--set", "check.trusted_peers=dns:gateway.example.com",
+    servers = [box.Postern("--set", f"check.tls_cert={folder}/{who}.crt", "--set", f"check.tls_key={folder}/{who}.key",
+                           "--set", f"check.tls_client_ca={folder}/gateways-ca.crt", "--set", "check.trusted_peers=dns:gateway.example.com",
                            policies=policies, store="memory") for who in ("postern", "impostor")]
     servers[0].user("ann@example.com")
     key = servers[0].key("ann@example.com", "k", "gold")["key"]
@@ -251,7 +244,7 @@ def main():
             missing.append(OF[name])
             box.skip(name, why)
             continue
-        mtls(name, path, certs, servers, key)
+        mtls(name, path, folder, servers, key)
         sign_in(name, path, plain)
         if name == "nginx":
             plain.user("tom@example.com")

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import box
+import certs
 import peers
 from box import check, equal
 
@@ -89,18 +90,6 @@ def ask(p, path, method="GET", body=None, **headers):
     return box.request(p.ports["check"], method, "/auth/envoy" + path, head, body)
 
 
-def certificate(folder):
-    """An authority of our own and a server's certificate by it."""
-    def openssl(*args):
-        subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=folder)
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *key, "-days", "2", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca")
-    openssl("req", "-new", *key, "-keyout", "opa.key", "-out", "opa.csr", "-subj", "/CN=opa")
-    (folder / "ext").write_text("subjectAltName=DNS:localhost\n")
-    openssl("x509", "-req", "-in", "opa.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-            "-out", "opa.crt", "-extfile", "ext")
-
-
 def policies(port, tls_port, socket):
     """The page's two policies, and one for each form of a result and each way to reach an OPA."""
     folder = Path(tempfile.mkdtemp(dir=box.TMP, prefix="p"))
@@ -116,7 +105,7 @@ def policies(port, tls_port, socket):
     routes += ROUTE.format(label="tenants", prefix="/tenants/") + ROUTE.format(label="opa", prefix="/")
     (folder / "all.yaml").write_text("apiVersion: networking.gloo.solo.io/v2\nkind: RouteTable\nmetadata: {name: all}\n"
                                      "spec:\n  hosts: ['*']\n  http:\n" + routes + text)
-    for i, block in enumerate(blocks("yaml")):
+    for i, block in enumerate(b for b in blocks("yaml") if "opaServerAuth" in b):
         block = block.replace("127.0.0.1:8181", f"127.0.0.1:{port}").replace("timeout: 2s", "timeout: 60s")
         (folder / f"page{i}.yaml").write_text(block.replace("serverAddr: 127.0.0.1", "timeout: 60s\n            serverAddr: 127.0.0.1")
                                               if "timeout" not in block else block)
@@ -185,7 +174,8 @@ def main():
         return
     print(subprocess.run([program, "version"], capture_output=True, text=True).stdout.split("\n")[0])
     port, tls_port, socket = box.free_port(), box.free_port(), box.TMP / "opa.sock"
-    certificate(box.TMP)
+    certs.authority(box.TMP, "ca")
+    certs.leaf(box.TMP, "ca", "opa", "DNS:localhost")
     opa = Opa(program, f"127.0.0.1:{port}").up()
     Opa(program, f"unix://{socket}").up()
     tls = Opa(program, f"127.0.0.1:{tls_port}", "--tls-cert-file", str(box.TMP / "opa.crt"),
