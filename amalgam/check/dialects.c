@@ -72,6 +72,7 @@ static const char *dialects_nginx(const struct check_req *r, struct policy_ask *
 {
     struct slice url, ip;
     dialects_common(r, q);
+    q->body_hidden = q->body.n == 0;
     if (!dialects_one(r->h, S("x-original-url"), &url) || !dialects_one(r->h, S("x-original-method"), &q->method))
         return "dialect_header_missing";
     if (!dialects_original_url(url, q))
@@ -97,6 +98,7 @@ static const char *dialects_forward(const struct check_req *r, struct policy_ask
 {
     struct slice list;
     dialects_common(r, q);
+    q->body_hidden = q->body.n == 0;
     if (!dialects_one(r->h, S("x-forwarded-method"), &q->method) ||
         !dialects_one(r->h, S("x-forwarded-uri"), &q->target) ||
         !dialects_one(r->h, S("x-forwarded-host"), &q->host))

@@ -158,6 +158,7 @@ struct policy_ask {
     const struct http_header *headers; /* the client's, as the gateway passed them on */
     size_t headers_n;
     struct slice body;
+    bool body_hidden; /* the gateway never sends one: an empty body says nothing */
     int64_t now_ms; /* wall clock of the turn */
     bool trace;
     /* What Envoy says beside the request (gRPC), or NULL: objects. */
