@@ -152,6 +152,35 @@ static void ask_json_put_limits(struct jsonw *w, const struct policy_verdict *v)
     jsonw_end_arr(w);
 }
 
+/* As Envoy gets it under envoy.filters.http.ext_authz: {"step": {"name": value}, "userId": ...}. */
+static void ask_json_put_metadata(struct jsonw *w, const struct policy_verdict *v)
+{
+    jsonw_key(w, S("metadata"));
+    jsonw_obj(w);
+    for (size_t i = 0; i < v->metadata_n; i++) {
+        const struct policy_metadata *m = &v->metadata[i];
+        bool first = true;
+        for (size_t k = 0; k < i && first; k++)
+            first = !slice_eq(v->metadata[k].space, m->space) ||
+                    (m->space.n == 0 && !slice_eq(v->metadata[k].name, m->name));
+        if (!first)
+            continue;
+        jsonw_key(w, m->space.n ? m->space : m->name);
+        if (m->space.n == 0) {
+            jsonw_value(w, m->value);
+            continue;
+        }
+        jsonw_obj(w);
+        for (size_t k = i; k < v->metadata_n; k++)
+            if (slice_eq(v->metadata[k].space, m->space)) {
+                jsonw_key(w, v->metadata[k].name);
+                jsonw_value(w, v->metadata[k].value);
+            }
+        jsonw_end_obj(w);
+    }
+    jsonw_end_obj(w);
+}
+
 static void ask_json_put_trace(struct jsonw *w, const struct policy_verdict *v)
 {
     jsonw_key(w, S("trace"));
@@ -201,6 +230,8 @@ void policy_verdict_json(const struct policy_verdict *v, bool trace, struct buf 
         jsonw_kstr(&w, S("body"), v->body);
     if (v->limits_n > 0)
         ask_json_put_limits(&w, v);
+    if (v->metadata_n > 0)
+        ask_json_put_metadata(&w, v);
     if (trace)
         ask_json_put_trace(&w, v);
     jsonw_end_obj(&w);

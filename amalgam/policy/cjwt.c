@@ -135,6 +135,7 @@ void compile_jwt_policy(struct load *l, struct resource *r)
     p->scopes = f->scopes;
     p->shadow = f->shadow;
     p->failure_mode_allow = f->failure_mode_allow;
+    item.shadow = p->shadow;
     p->validation = f->allow_missing_or_failed ? JWT_ALLOW_MISSING_OR_FAILED : (enum jwt_validation)f->validation;
     p->providers = ARENA_ARRAY(&l->set->arena, struct jwt_provider, f->providers.n + 1);
     if (f->providers.n == 0)

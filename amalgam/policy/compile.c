@@ -171,6 +171,7 @@ static struct chain_item compile_auth_item(struct load *l, struct auth_policy *p
     size_t room = 1;
     struct slice *identity, *credentials, *cookies;
 
+    item.shadow = p->shadow;
     for (size_t i = 0; i < p->steps_n; i++)
         room += p->steps[i].identity_n;
     identity = ARENA_ARRAY(&l->set->arena, struct slice, room);

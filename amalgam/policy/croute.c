@@ -433,12 +433,17 @@ static void croute_identity(struct load *l, struct route *r)
     r->key_header = S("");
     for (size_t i = 0; i < r->items_n; i++) {
         const struct chain_item *item = &r->items[i];
-        croute_add_names(r->identity, &r->identity_n, item->identity, item->identity_n);
-        croute_add_names(r->credentials, &r->credentials_n, item->credentials, item->credentials_n);
-        croute_add_names(r->cookies, &r->cookies_n, item->cookies, item->cookies_n);
+        if (!item->shadow) { /* what a shadow would take or set stays the client's */
+            croute_add_names(r->identity, &r->identity_n, item->identity, item->identity_n);
+            croute_add_names(r->credentials, &r->credentials_n, item->credentials, item->credentials_n);
+            croute_add_names(r->cookies, &r->cookies_n, item->cookies, item->cookies_n);
+        }
         if (r->key_header.n == 0)
             r->key_header = item->key_header;
     }
+    r->taken_n = r->credentials_n;
+    for (size_t i = 0; i < r->items_n; i++) /* secrets are secrets: no counter is named by one */
+        croute_add_names(r->credentials, &r->credentials_n, r->items[i].credentials, r->items[i].credentials_n);
 }
 
 static void croute_chain(struct load *l, struct route *r, struct croute_lookup *x)

@@ -76,7 +76,7 @@ static void decide_finish_allow(struct decision *d)
 
     for (size_t i = 0; i < r->identity_n; i++)
         decision_remove_add(d, r->identity[i]);
-    for (size_t i = 0; i < r->credentials_n; i++)
+    for (size_t i = 0; i < r->taken_n; i++)
         decision_remove_add(d, r->credentials[i]);
     if (r->cookies_n)
         oidc_cookie_strip(d);

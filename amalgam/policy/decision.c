@@ -215,7 +215,7 @@ struct decision_mark decision_save(struct decision *d)
 {
     struct policy_verdict *v = d->v;
     struct decision_mark m = {v->upstream_n, v->remove_n, v->client_n, v->metadata_n, d->state_n,
-                              NULL};
+                              NULL, d->key, v->user, v->plan, v->key_uuid};
 
     if (m.upstream_n) {
         m.upstream = arena_alloc(d->arena, m.upstream_n * sizeof *m.upstream);
@@ -235,6 +235,10 @@ void decision_undo(struct decision *d, const struct decision_mark *m)
     v->client_n = MIN(v->client_n, m->client_n);
     v->metadata_n = MIN(v->metadata_n, m->metadata_n);
     d->state_n = MIN(d->state_n, m->state_n);
+    d->key = m->key;
+    v->user = m->user;
+    v->plan = m->plan;
+    v->key_uuid = m->key_uuid;
     v->allowed = true;
     v->status = 200;
     v->reason = S("ok");

@@ -185,6 +185,7 @@ struct chain_item {
     const struct slice *cookies;                /* see struct step */
     size_t identity_n, credentials_n, cookies_n;
     struct slice key_header; /* of the API key, or "" */
+    bool shadow;             /* its headers stay as they are */
     enum phase phase;
     int64_t priority;
     size_t order;
@@ -230,7 +231,7 @@ struct route {
     struct slice *identity; /* names of identity headers, each once */
     size_t identity_n;
     struct slice *credentials; /* names of headers that carry secrets, each once */
-    size_t credentials_n;
+    size_t credentials_n, taken_n; /* the first taken_n are taken out; those of shadow policies stay */
     struct slice *cookies; /* names of sessions' cookies, each once */
     size_t cookies_n;
     struct slice key_header; /* where the portal's API keys go, or "" */
@@ -435,6 +436,8 @@ struct decision_var { /* of the state that is passed along the chain */
 struct decision_mark { /* where the verdict stood */
     size_t upstream_n, remove_n, client_n, metadata_n, state_n;
     struct policy_header *upstream; /* copy: values may be replaced in place */
+    const struct key_entry *key;
+    struct slice user, plan, key_uuid;
 };
 struct decision_denial { /* a refusal that a booleanExpr may overrule */
     bool there;

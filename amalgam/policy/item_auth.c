@@ -72,13 +72,14 @@ static enum step_said item_auth_step(struct decision *d, const struct auth_polic
     if (!d->wait) {
         d->step_began_ns = decision_clock(d);
         d->trouble = S("");
+        d->v->words = S("");
     }
     said = s->row->run(d, s);
     if (said == STEP_WAIT)
         return said;
     d->wait = NULL;
     decision_trace(d, s->row->name, p->name, s->rule, item_auth_word(said),
-                   said == STEP_PASS ? s->name : said == STEP_DENY ? d->v->words : d->trouble,
+                   said == STEP_PASS ? s->name : said == STEP_DENY || d->v->words.n ? d->v->words : d->trouble,
                    d->step_began_ns);
     if (said == STEP_TROUBLE)
         decision_deny(d, 403, d->trouble,
@@ -209,8 +210,11 @@ static enum item_said item_auth_end(struct decision *d, const struct auth_policy
     d->step = 0;
     d->said = NULL;
     d->marked = false;
-    if (said == STEP_PASS)
+    if (said == STEP_PASS) {
+        if (p->shadow) /* it leaves nothing behind */
+            decision_undo(d, &d->mark);
         return ITEM_GO;
+    }
     item_auth_redirect(d, p);
     if (p->shadow)
         decision_shadow(d, "extAuth", p->name, p->rule, d->v->reason, 0);

@@ -273,11 +273,11 @@ static enum item_said item_jwt_run(struct decision *d, const struct chain_item *
     d->marked = false;
     decision_trace(d, "jwtPolicy", p->name, p->rule, words[said],
                    said == STEP_PASS ? S("the token is good, or need not be") : d->v->words, began);
-    if (said == STEP_PASS)
+    if (said == STEP_PASS && !p->shadow)
         return ITEM_GO;
-    if (p->shadow)
+    if (p->shadow && said != STEP_PASS)
         decision_shadow(d, "jwtPolicy", p->name, p->rule, d->v->reason, 0);
-    else if (!(said == STEP_TROUBLE && p->failure_mode_allow))
+    else if (!p->shadow && !(said == STEP_TROUBLE && p->failure_mode_allow))
         return ITEM_END;
     decision_undo(d, &d->mark);
     return ITEM_GO;

@@ -44,7 +44,7 @@ int lua_req_log(struct script_call *c, void *ctx)
     (void)ctx;
     if (!u || !lua_lib_text(c, 1, LUA_LIB_TEXT_MAX, &text))
         return -1;
-    log_event(LOG_INFO, "policy.lua", "policy=%.*s decision=%s text=%s", SFMT(u->step->name),
+    log_event(LOG_INFO, "policy.lua", "policy=%.*s rule=%.*s decision=%s text=%s", SFMT(u->d->at->policy), SFMT(u->d->at->rule),
               u->d->v->id, log_quote(text));
     return 0;
 }

@@ -131,6 +131,10 @@ static const struct key_entry *park_key(struct arena *a, const struct key_entry 
 static void park_mark(struct arena *a, struct decision_mark *m)
 {
     m->upstream = park_headers(a, m->upstream, m->upstream ? m->upstream_n : 0);
+    m->key = park_key(a, m->key);
+    park_slice(a, &m->user);
+    park_slice(a, &m->plan);
+    park_slice(a, &m->key_uuid);
 }
 
 static void park_decision(struct arena *a, struct decision *d)

@@ -106,6 +106,18 @@ static void questions(void)
     T(ask("{\"path\":\"/\"}", &q, &e) == RC_BADINPUT);
 }
 
+static void metadata_by_step(void)
+{
+    struct json one = {.kind = JSON_STR, .s = S("1")}, two = {.kind = JSON_BOOL, .b = true};
+    struct policy_metadata m[] = {{S("b"), S("x"), &one}, {S(""), S("userId"), &one}, {S("a"), S("y"), &two}, {S("b"), S("z"), &two}};
+    struct policy_verdict v = {.allowed = true, .status = 200, .reason = S("ok"), .metadata = m, .metadata_n = 4, .id = "0123456789abcdef"};
+    struct buf b;
+    buf_init(&b, 0);
+    policy_verdict_json(&v, false, &b);
+    T(slice_find(buf_all(&b), S(",\"metadata\":{\"b\":{\"x\":\"1\",\"z\":true},\"userId\":\"1\",\"a\":{\"y\":true}}}")) != SIZE_MAX);
+    buf_free(&b);
+}
+
 static void answers_group_doubled_names(void)
 {
     struct policy_header h[] = {{S("Set-Cookie"), S("a"), HEADER_SET}, {S("X"), S("1"), HEADER_SET}, {S("set-cookie"), S("b"), HEADER_SET}};
@@ -209,6 +221,7 @@ int main(void)
     T_RUN(json_documents_too);
     T_RUN(doubled_versions);
     T_RUN(questions);
+    T_RUN(metadata_by_step);
     T_RUN(answers_group_doubled_names);
     T_RUN(workshop_rate_limit);
     T_RUN(workshop_oauth_denies_with_rego);

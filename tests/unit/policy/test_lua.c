@@ -92,6 +92,7 @@ static void trouble_is_a_denial(void)
     struct policy_verdict v = run("\nerror('boom')", NULL);
     T(slice_find(v.words, S("boom")) != SIZE_MAX && slice_find(v.words, S("default.l")) != SIZE_MAX);
     T(slice_find(v.words, S(":3:")) != SIZE_MAX);
+    T(slice_find(v.trace[1].detail, S("boom")) != SIZE_MAX); /* explained, also when it lets pass */
     T(run("return", NULL).allowed); /* the next one is served as if nothing had been */
 }
 

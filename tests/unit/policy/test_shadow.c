@@ -125,6 +125,39 @@ static void nothing_stays(void)
     T_TEXT(v.reason, "second");
 }
 
+/* Nor does what passed: no header is set, the client's stay, the credential too; nobody is known. */
+static void nothing_stays_of_a_pass(void)
+{
+    char head[200];
+    struct policy_verdict v;
+
+    MUST(p_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: a}\nspec: {config: {shadow: true, glooAuth: {configs: [\n"
+               "  {apiKeyAuth: {headersFromMetadataEntry: {x-user: {name: username}}}}]}}}\n"
+               "---\napiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: b}\nspec: {config: {glooAuth: {configs: [\n"
+               "  {luaAuth: {inline: 'return function(req) return req.identity == nil end'}}]}}}\n"));
+    snprintf(head, sizeof head, "api-key: %s", p_key((const char *const[]){"username", "ann", "usagePlan", "gold", NULL}));
+    v = p_ask("GET", "h", "/", P_HEADERS(head, "x-user: mine"));
+    T(v.allowed);
+    T_INT(v.upstream_n, 0);
+    T_INT(v.remove_n, 0);
+    T_INT(v.user.n, 0);
+    T_INT(v.plan.n, 0);
+}
+
+/* What stood under a `!` or failed leaves no identity. */
+static void nobody_of_a_step_that_does_not_count(void)
+{
+    char head[200];
+    struct policy_verdict v;
+
+    MUST(p_use("apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: a}\nspec: {config: {glooAuth: {booleanExpr: '!key || any', configs: [\n"
+               "  {name: key, apiKeyAuth: {}}, {name: any, luaAuth: {inline: 'return function(req) return req.identity == nil end'}}]}}}\n"));
+    snprintf(head, sizeof head, "api-key: %s", p_key((const char *const[]){"username", "ann", NULL}));
+    v = p_ask("GET", "h", "/", P_HEADERS(head));
+    T(v.allowed);
+    T_INT(v.user.n, 0);
+}
+
 /* The store is full of names of policies: the rest is counted together. */
 static void many_policies(void)
 {
@@ -143,6 +176,8 @@ int main(void)
     T_RUN(each_kind);
     T_RUN(a_pass_is_no_denial);
     T_RUN(nothing_stays);
+    T_RUN(nothing_stays_of_a_pass);
+    T_RUN(nobody_of_a_step_that_does_not_count);
     T_RUN(many_policies);
     p_done();
     return t_done();
