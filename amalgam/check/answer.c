@@ -177,17 +177,30 @@ static void answer_identity(struct buf *out, const struct dialect *d, const stru
             answer_header(out, v->remove[i], S(""));
 }
 
-/* nginx hands several Set-Cookie on as one, which browsers read wrongly: it gets the first, which matters most. */
+/* A variable of nginx holds one header line: the second cookie and those after it have names of their own. */
+static void answer_cookie(struct buf *out, struct slice value, size_t nth)
+{
+    buf_lit(out, "X-Postern-Set-Cookie-");
+    buf_u64(out, nth);
+    buf_lit(out, ": ");
+    buf_slice(out, value);
+    buf_lit(out, "\r\n");
+}
+
 static bool answer_client(struct buf *out, const struct dialect *d, const struct policy_verdict *v)
 {
-    bool typed = false, cookie = false;
+    bool typed = false;
+    size_t cookies = 0;
     for (size_t i = 0; i < v->client_n; i++) {
-        bool is_cookie = slice_eq_ci(v->client[i].name, S("set-cookie"));
-        if (!http_value_ok(v->client[i].value) || (is_cookie && cookie && d->only_401_403))
+        const struct policy_header *h = &v->client[i];
+        if (!http_value_ok(h->value))
             continue;
-        cookie |= is_cookie;
-        typed |= slice_eq_ci(v->client[i].name, S("content-type"));
-        answer_header(out, v->client[i].name, v->client[i].value);
+        cookies += slice_eq_ci(h->name, S("set-cookie"));
+        typed |= slice_eq_ci(h->name, S("content-type"));
+        if (d->only_401_403 && cookies > 1 && slice_eq_ci(h->name, S("set-cookie")))
+            answer_cookie(out, h->value, cookies);
+        else
+            answer_header(out, h->name, h->value);
     }
     return typed;
 }
@@ -213,9 +226,9 @@ void answer_verdict(struct check_conn *k, const struct policy_verdict *v)
     buf_lit(out, "\r\n");
     if (v->allowed) {
         answer_identity(out, d, v);
-    } else if (d->only_401_403) {
+    } else if (d->only_401_403 || v->page) { /* 200 would mean allow */
         buf_lit(out, "X-Postern-Status: ");
-        buf_i64(out, v->status);
+        buf_i64(out, v->page ? 200 : v->status);
         buf_lit(out, "\r\n");
     }
     bool typed = answer_client(out, d, v);

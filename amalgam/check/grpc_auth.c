@@ -653,9 +653,9 @@ static bool auth_typed(const struct policy_verdict *v)
 static void auth_denied(struct buf *b, struct check_thread *t, const struct policy_verdict *v)
 {
     int status = answer_dialect_status(auth_row(), v);
-    auth_status(b, auth_code(status), v->words);
+    auth_status(b, auth_code(status), v->words); /* this is the denial, whatever the client is told */
     size_t denied = pb_begin(b, 2);
-    auth_http_status(b, status);
+    auth_http_status(b, v->page ? 200 : status);
     auth_option(b, 2, S("x-postern-decision"), slice_of(v->id, 16), false);
     auth_option(b, 2, S("x-postern-reason"), v->reason, false);
     auth_client(b, 2, v);

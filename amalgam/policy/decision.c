@@ -28,7 +28,7 @@ void *decision_grow(struct arena *a, void *v, size_t n, size_t *cap, size_t size
 void decision_deny(struct decision *d, int status, struct slice reason, struct slice words,
                    struct slice rule)
 {
-    d->v->allowed = false;
+    d->v->allowed = d->v->page = false;
     d->v->status = status;
     d->v->reason = reason;
     d->v->words = words;
@@ -240,6 +240,7 @@ void decision_undo(struct decision *d, const struct decision_mark *m)
     v->plan = m->plan;
     v->key_uuid = m->key_uuid;
     v->allowed = true;
+    v->page = false;
     v->status = 200;
     v->reason = S("ok");
     v->words = v->body = S("");

@@ -201,6 +201,7 @@ struct policy_limit { /* one limit that was looked at */
 struct policy_verdict {
     bool allowed;
     int status;           /* 200 on allow, else 401, 403, 302, 429, 503 */
+    bool page;            /* a denial that is an answer of ours: 200 for the client where the gateway can say so */
     struct slice reason;  /* code word: "ok", "key_missing", "key_unknown", "key_expired", "limited", "no_route", ... */
     struct slice words;   /* a sentence for people, without secrets */
     struct slice rule;    /* "file:line" of what decided, or "" */

@@ -4,8 +4,8 @@
  * logoutPath: the session goes from the store (or is remembered as dead), its cookies are cleared, its tokens
  * revoked (sent once, not waited for), and the browser goes to the provider's end of session, if it has
  * one, and from there or at once to afterLogoutUrl. No token stands in an address: with GetMethod the
- * provider is told the client's id; with PostMethod a page with a form carries the id token. That page has status
- * 403, since an answer of 200 would let the request pass. frontChannelLogout.path (OpenID Connect
+ * provider is told the client's id; with PostMethod a page with a form carries the id token. That page is a denial,
+ * since an allow would let the request pass; doors that can say 200 to the client nevertheless do so. frontChannelLogout.path (OpenID Connect
  * Front-Channel Logout 1.0): the provider's sid ends our session, whatever cookies came along.
  * Tested by tests/unit/policy/test_oidc.c.
  */
@@ -48,6 +48,7 @@ static enum step_said oidc_logout_page(struct decision *d, const struct step *s,
     char hash[B64_LEN(32)];
 
     (void)oidc_deny(d, s, 403, "logged_out", "signed out");
+    d->v->page = true;
     sha256(slice_str(script), digest);
     (void)b64_encode(hash, digest, sizeof digest);
     decision_client(d, S("content-type"), S("text/html; charset=utf-8"));
@@ -127,6 +128,7 @@ enum step_said oidc_logout_front(struct decision *d, const struct step *s)
     if (has_iss && !slice_eq(oidc_logout_no_slash(iss), o->issuer))
         return oidc_deny(d, s, 403, "login_wrong_issuer", "this is not the identity provider of this application");
     (void)oidc_deny(d, s, 403, "logged_out", "signed out");
+    d->v->page = true;
     if (has_iss && has_sid)
         oidc_session_end_sid(d, o, sid);
     if (oidc_session_find(d, o, &x, &hash) == RC_OK && (!has_sid || slice_eq(x.sid, sid))) {

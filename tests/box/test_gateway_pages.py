@@ -26,8 +26,7 @@ MTLS = {
 SIGN_IN = {
     "nginx": {"location / {": ("nginx.conf", "location / {"), "location @postern_denied {": ("nginx.conf", "location @postern_denied {")},
     "caddy": {"forward_auth 127.0.0.1:8083 {": ("Caddyfile", "forward_auth 127.0.0.1:8083 {")},
-    "haproxy": {'local identity = {"x-user-id", "x-solo-plan", "cookie"} -- headers that only Postern may set':
-                ("haproxy-postern.lua", 'local identity = {"x-user-id", "x-solo-plan"} -- headers that only Postern may set')},
+    "haproxy": {},
     "envoy": {"allowed_headers:": ("envoy.yaml", "allowed_headers:"), "authorization_response:": ("envoy.yaml", "authorization_response:")},
     "envoy-grpc": {},
     "traefik": {"authResponseHeaders: [X-User-ID, X-Solo-Plan, Cookie]":

@@ -10,6 +10,7 @@ static const char policies[] =
     "  - {name: open, matchers: [{uri: {prefix: /open}}]}\n"
     "  - {name: keyed, labels: {auth: key, limits: 'yes'}, matchers: [{uri: {prefix: /keyed}}]}\n"
     "  - {name: text, labels: {auth: text}, matchers: [{uri: {prefix: /text}}]}\n"
+    "  - {name: web, labels: {auth: web}, matchers: [{uri: {prefix: /web}}]}\n"
     "---\n"
     "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: k}\nspec:\n"
     "  applyToRoutes: [{route: {labels: {auth: key}}}]\n  config: {glooAuth: {configs: [{apiKeyAuth: {\n"
@@ -18,6 +19,12 @@ static const char policies[] =
     "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: t}\nspec:\n"
     "  applyToRoutes: [{route: {labels: {auth: text}}}]\n  config: {glooAuth: {configs: [{luaAuth: {inline:\n"
     "    'return function(req) return {allow = false, status = 302, reason = \"go\", body = \"#\" .. #req.body, headers = {Location = \"/login\"}} end'}}]}}\n"
+    "---\n"
+    "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: w}\nspec:\n"
+    "  applyToRoutes: [{route: {labels: {auth: web}}}]\n  config: {glooAuth: {configs: [{oauth2: {oidcAuthorizationCode: {\n"
+    "    appUrl: 'https://a', callbackPath: /web/callback, clientId: c, disableClientSecret: true, issuerUrl: 'https://idp.example',\n"
+    "    frontChannelLogout: {path: /web/front}, session: {redis: {}}, discoveryOverride: {authEndpoint: 'https://idp.example/auth',\n"
+    "    tokenEndpoint: 'https://idp.example/token', jwksUri: 'https://idp.example/jwks'}}}}]}}\n"
     "---\n"
     "apiVersion: trafficcontrol.policy.gloo.solo.io/v2\nkind: RateLimitPolicy\nmetadata: {name: p}\nspec:\n"
     "  applyToRoutes: [{route: {labels: {limits: 'yes'}}}]\n"
@@ -217,6 +224,52 @@ static void answers_of_dialects(void)
     T_TEXT(c_header(r, "content-type"), "text/plain; charset=utf-8");
 }
 
+static size_t count(const struct answer *r, const char *name)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->head.headers_n; i++)
+        n += slice_eq_ci(r->head.headers[i].name, slice_str(name));
+    return n;
+}
+
+/* A sign-in whose browser has too many of them under way: one cookie comes, others go. */
+static void several_cookies(void)
+{
+    const char *old = "Cookie: __Host-__session_l_AAAAAAAA=x; __Host-__session_l_BBBBBBBB=x; __Host-__session_l_CCCCCCCC=x; "
+                      "__Host-__session_l_DDDDDDDD=x; __Host-__session_l_EEEEEEEE=x; __Host-__session_l_FFFFFFFF=x; "
+                      "__Host-__session_l_GGGGGGGG=x";
+    static const int dialects[] = {FORWARD, ENVOY};
+    for (size_t i = 0; i < ARRAY_LEN(dialects); i++) {
+        T_ROW("%d", dialects[i]);
+        struct answer *r = c_ask(dialects[i], "GET", "a", "/web", P_HEADERS(old));
+        T_INT(r->status, 302);
+        T_INT(count(r, "set-cookie"), 3);
+        T_INT(count(r, "x-postern-set-cookie-2"), 0);
+    }
+    struct answer *r = c_ask(NGINX, "GET", "a", "/web", P_HEADERS(old));
+    T_INT(r->status, 403);
+    T_TEXT(c_header(r, "x-postern-status"), "302");
+    T_INT(count(r, "set-cookie"), 1);
+    T(slice_find(c_header(r, "set-cookie"), S("; Max-Age=600")) != SIZE_MAX);
+    T(slice_starts(c_header(r, "x-postern-set-cookie-2"), S("__Host-__session_l_AAAAAAAA=;")));
+    T(slice_starts(c_header(r, "x-postern-set-cookie-3"), S("__Host-__session_l_BBBBBBBB=;")));
+    T_INT(count(r, "x-postern-set-cookie-4"), 0);
+}
+
+/* 200 would let the request pass: it stands in a header of its own. */
+static void pages(void)
+{
+    static const int dialects[] = {FORWARD, ENVOY, NGINX};
+    for (size_t i = 0; i < ARRAY_LEN(dialects); i++) {
+        T_ROW("%d", dialects[i]);
+        struct answer *r = c_ask(dialects[i], "GET", "a", "/web/front", NULL);
+        T_INT(r->status, 403);
+        T_TEXT(c_header(r, "x-postern-status"), "200");
+        T_TEXT(c_header(r, "x-postern-reason"), "logged_out");
+    }
+    T_INT(count(c_ask(FORWARD, "GET", "a", "/text", NULL), "x-postern-status"), 0);
+}
+
 static struct answer *post(const char *path, const char *body)
 {
     static struct buf b;
@@ -310,6 +363,8 @@ int main(void)
     T_RUN(limits_of_size);
     T_RUN(slow_requests_end);
     T_RUN(answers_of_dialects);
+    T_RUN(several_cookies);
+    T_RUN(pages);
     T_RUN(json_of_the_reference_server);
     T_RUN(decide_as_json);
     T_RUN(health);

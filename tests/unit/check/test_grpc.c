@@ -483,6 +483,24 @@ static void a_denial_has_a_code_whatever_its_status(void)
     told.run = NULL;
 }
 
+static void say_page(struct decision *d)
+{
+    decision_deny(d, 403, S("logged_out"), S("signed out"), S(""));
+    d->v->page = true;
+    d->v->body = S("<p>bye");
+}
+
+static void a_page_is_a_denial_with_200_for_the_client(void)
+{
+    told.run = say_page;
+    struct g_answer *a = check(g_simple(&plain));
+    struct slice m = g_message(a);
+    is_denied(a, 200, "logged_out");
+    T_INT(g_num(m, "1.1"), 7);
+    T_TEXT(g_text(g_text(m, "2"), "3"), "<p>bye");
+    told.run = NULL;
+}
+
 /* ---- decisions that wait ---- */
 
 static void a_decision_that_waits_is_answered_later(void)
@@ -812,6 +830,7 @@ int main(void)
     T_RUN(no_question_is_an_error);
     T_RUN(an_allow_says_everything);
     T_RUN(a_denial_has_a_code_whatever_its_status);
+    T_RUN(a_page_is_a_denial_with_200_for_the_client);
     T_RUN(a_decision_that_waits_is_answered_later);
     T_RUN(a_deadline_ends_the_wait);
     T_RUN(a_stream_may_be_gone_meanwhile);
