@@ -5,6 +5,8 @@ over the limit 429 with Retry-After, another person not limited, what a client g
 docs/gateway-*.md say the same), bodies and methods, headers of other gateways not believed, Postern down: denied.
 TIMEOUT: 1800
 """
+import getpass
+import signal
 import sys
 
 import box
@@ -14,9 +16,13 @@ HOST = "harbour.example.com"
 LIMIT = 5  # of plan bronze in etc/demo/policies/plans.yaml
 
 
-# What a client gets while Postern is down.
-DOWN = {"nginx": (500, 502, 503), "caddy": (502, 503), "haproxy": (403, 503), "envoy": (403, 503), "envoy-grpc": (403, 503),
-        "traefik": (500, 502, 503)}
+# What a client gets while Postern is down; the pages say so.
+DOWN = {"nginx": 500, "caddy": 502, "haproxy": 403, "envoy": 503, "envoy-grpc": 503, "traefik": 500}
+GIVES_UP = ("haproxy", "envoy", "envoy-grpc")  # soon, when Postern does not answer; the others wait longer
+TELLS_LIMITS = ("nginx", "envoy", "envoy-grpc")  # hand Postern's headers for the client on when they allow
+UNIX = {"nginx": ("server 127.0.0.1:8083", "server unix:{}"), "caddy": ("forward_auth 127.0.0.1:8083", "forward_auth unix/{}"),
+        "envoy": ("socket_address: {{address: 127.0.0.1, port_value: 8083}}", "pipe: {{path: {}}}"),
+        "envoy-grpc": ("socket_address: {{address: 127.0.0.1, port_value: 8083}}", "pipe: {{path: {}}}")}
 
 
 def ask(port, key=None, path="/v1/stations", **more):
@@ -128,6 +134,7 @@ def try_gateway(name, denied_when_down):
     if box.equal(f"{name}: right key is 200", r.status, 200):
         box.equal(f"{name}: identity is set and the forged one gone", upstream_header(r, "x-user-id"),
                   ["tom@example.com"])
+        box.equal(f"{name}: the limit is told on an allow", r.header("ratelimit") is not None, name in TELLS_LIMITS)
         box.equal(f"{name}: plan likewise", upstream_header(r, "x-solo-plan"), ["gold"])
         box.equal(f"{name}: the key does not reach the API", upstream_header(r, "api-key"), [])
 
@@ -145,9 +152,13 @@ def try_gateway(name, denied_when_down):
     what_is_asked(name, port, upstream)
     what_the_client_gets(name, port)
 
-    postern.kill()
     before = len(upstream.seen)
-    box.check(f"{name}: Postern down is denied", ask(port, tom).status in denied_when_down)
+    if name in GIVES_UP:
+        postern.process.send_signal(signal.SIGSTOP)
+        box.equal(f"{name}: a Postern that does not answer is denied", ask(port, tom).status, denied_when_down)
+        postern.process.send_signal(signal.SIGCONT)
+    postern.kill()
+    box.equal(f"{name}: Postern down is denied", ask(port, tom).status, denied_when_down)
     box.equal(f"{name}: and nothing reached the API", len(upstream.seen), before)
     box.stop(process)
 
@@ -168,13 +179,47 @@ def traefik_trusts():
     postern.down()
 
 
+def by_unix_socket(name):
+    """The page's other way to reach a Postern on the same machine."""
+    path, why = gateways.program(name)
+    if not path:
+        box.skip(f"{name}: Unix socket", why)
+        return
+    upstream, socket = box.Upstream(), box.TMP / f"check-{name}.sock"
+    postern = box.Postern("--check", f"unix:{socket}", policies=gateways.demo_policies(POLICIES), store="memory")
+    old, new = (x.format(socket) for x in UNIX[name])
+    port = box.free_port()
+    mine = f"user {getpass.getuser()};\n" if name == "nginx" else ""  # the socket is for Postern's user alone
+    folder = gateways.place(name, {8080: port, 9000: upstream.port}, lambda file, text: mine + text.replace(old, new))
+    if gateways.start(name, path, folder, port):
+        box.equal(f"{name}: Unix socket: denied", ask(port).status, 401)
+        box.equal(f"{name}: Unix socket: allowed", ask(port, path="/open/x").status, 200)
+    postern.down()
+
+
+def haproxy_script_fails():
+    path, why = gateways.program("haproxy")
+    if not path:
+        box.skip("haproxy: a script that fails", why)
+        return
+    upstream, port = box.Upstream(), box.free_port()
+    broken = gateways.place("haproxy", {8080: port, 8083: box.free_port(), 9000: upstream.port},
+                            lambda file, text: text.replace("    local answer = ", "    error('broken')\n    local answer = "))
+    if gateways.start("haproxy", path, broken, port):
+        box.equal("haproxy: a script that fails denies", (ask(port, path="/open/x").status, len(upstream.seen)), (403, 0))
+
+
 def main():
     chosen = sys.argv[1:]
     for name, down in DOWN.items():
         if not chosen or name in chosen:
             try_gateway(name, down)
+            if name in UNIX:
+                by_unix_socket(name)
     if not chosen or "traefik" in chosen:
         traefik_trusts()
+    if not chosen or "haproxy" in chosen:
+        haproxy_script_fails()
     box.finish()
 
 
