@@ -35,6 +35,7 @@ struct tls_client_opts {
     struct slice ca_pem;            /* trusted, and nobody else; empty: those of base */
     struct slice cert_pem, key_pem; /* empty: none */
     bool ca_some;                   /* ca_pem may hold some that cannot be read */
+    bool h2;                        /* speaks HTTP/2, and says so (ALPN) */
     struct tls_client *base;
 };
 FN enum rc tls_client_open(const struct tls_client_opts *o, struct tls_client **out,

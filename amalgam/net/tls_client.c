@@ -73,11 +73,11 @@ static enum rc tls_client_own(struct tls_client *t, const struct tls_client_opts
 
 static enum rc tls_client_set(struct tls_client *t, const struct tls_client_opts *o, struct err *e)
 {
-    static const char *alpn[] = {"http/1.1", NULL};
+    static const char *http1[] = {"http/1.1", NULL}, *http2[] = {"h2", NULL};
     int ret = mbedtls_ssl_config_defaults(&t->conf, MBEDTLS_SSL_IS_CLIENT,
                                           MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
     if (ret == 0)
-        ret = mbedtls_ssl_conf_alpn_protocols(&t->conf, alpn);
+        ret = mbedtls_ssl_conf_alpn_protocols(&t->conf, o->h2 ? http2 : http1);
     if (ret != 0)
         return tls_fail(e, "TLS", ret);
     mbedtls_ssl_conf_rng(&t->conf, tls_random, NULL);

@@ -47,7 +47,7 @@ struct step_pass_doc {
 };
 struct pass_step {
     struct fetch_url url;
-    struct fetch_tls *tls;
+    const struct fetch_tls *tls;
     int64_t timeout_ms;
     struct step_pass_request request;
     struct step_pass_response response;
@@ -118,25 +118,31 @@ const struct field_table *step_pass_fields(void)
 
 /* ---- compiling ---- */
 
-static bool step_pass_tls_of(struct load *l, const struct field_in *in, const struct step_pass_tls *doc,
-                             struct slice ns, struct pass_step *out)
+static const struct fetch_tls *step_pass_tls_of(struct load *l, const struct field_in *in,
+                                                const struct step_pass_tls *doc, struct slice ns)
 {
     struct fetch_tls *t = ARENA_NEW(&l->set->arena, struct fetch_tls);
     const struct secret *s = NULL;
 
     if (doc->secret && !(s = secret_find(l, in, doc->self, false, doc->secret, ns)))
-        return false;
+        return NULL;
     *t = (struct fetch_tls){S(""), S(""), S(""), doc->sni.n ? doc->sni : S("")};
     if (s) {
         t->ca_pem = secret_value(s, S("ca.crt"));
         t->cert_pem = secret_value(s, S("tls.crt"));
         t->key_pem = secret_value(s, S("tls.key"));
     }
-    out->tls = t;
     if ((t->cert_pem.n > 0) == (t->key_pem.n > 0))
-        return true;
+        return t;
     fault_add(in, false, doc->self, NULL, "tls.crt and tls.key belong together");
-    return false;
+    return NULL;
+}
+
+const struct fetch_tls *pass_tls_compile(struct load *l, const struct field_in *in, const struct yaml *y, struct slice ns)
+{
+    struct step_pass_tls d = {0};
+
+    return field_decode(in, &step_pass_tls, y, NULL, &d) ? step_pass_tls_of(l, in, &d, ns) : NULL;
 }
 
 static bool step_pass_names(const struct field_in *in, const struct yaml *y, const struct field_strs *names,
@@ -215,7 +221,8 @@ static bool step_pass_http_of(struct load *l, const struct field_in *in, const s
         !callout_duration(in, h->self, "responseHeaderTimeout", h->header_timeout, 0, &head_ms))
         return false;
     p->timeout_ms = MAX(p->timeout_ms, head_ms);
-    return (!h->tls || step_pass_tls_of(l, in, h->tls, ns, p)) && step_pass_headers(in, h->self, p);
+    p->tls = h->tls ? step_pass_tls_of(l, in, h->tls, ns) : NULL;
+    return (!h->tls || p->tls) && step_pass_headers(in, h->self, p);
 }
 
 bool step_pass_compile(struct load *l, const struct field_in *in, void *doc, const struct yaml *y, struct step *out)
@@ -233,7 +240,7 @@ bool step_pass_compile(struct load *l, const struct field_in *in, void *doc, con
     if (!step_pass_config(l, in, d->config, p))
         return false;
     if (d->grpc) {
-        p->grpc = pass_grpc_compile(l, in, d->grpc, out, &out->denies);
+        p->grpc = pass_grpc_compile(l, in, d->grpc, ns, out);
         return p->grpc != NULL;
     }
     if (!step_pass_http_of(l, in, d->http, ns, p))

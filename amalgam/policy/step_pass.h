@@ -8,11 +8,14 @@
 
 struct pass_grpc;
 FN const struct field_table *pass_grpc_fields(void) UNUSED; /* for the manual's test */
-/* NULL: faults say why. *denies: something in it is not served. out: identity is set. */
+/* NULL: faults say why. out: identity is set. */
 FN struct pass_grpc *pass_grpc_compile(struct load *l, const struct field_in *in, const struct yaml *y,
-                                       struct step *out, bool *denies);
+                                       struct slice ns, struct step *out);
 /* *unreachable: trouble of the kind that failureModeAllow of the step lets pass. */
 FN enum step_said pass_grpc_run(struct decision *d, const struct step *s, bool *unreachable);
+/* tlsConfig of either kind; NULL: faults say why. */
+FN const struct fetch_tls *pass_tls_compile(struct load *l, const struct field_in *in, const struct yaml *y,
+                                            struct slice ns);
 FN const struct json *pass_grpc_config(const struct step *s); /* of the step, or NULL */
 FN const struct pass_grpc *pass_grpc_of(const struct step *s);
 

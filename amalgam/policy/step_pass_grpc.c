@@ -14,6 +14,8 @@
 
 enum {
     PASS_GRPC_TIMEOUT_MS = 5000,
+    PASS_GRPC_PAUSE_MS = 1000,
+    PASS_GRPC_RETRIES_MAX = 10,
     PASS_GRPC_MESSAGE_MAX = 4 << 20,
     PASS_GRPC_DEPTH_MAX = 32,
     PASS_GRPC_MEMBERS_MAX = 256,
@@ -24,15 +26,27 @@ enum {
 };
 #define PASS_GRPC_STATE S("solo.auth.passthrough")
 
+struct pass_grpc_pause {
+    struct slice base, most;
+};
+struct pass_grpc_retry {
+    const struct yaml *self;
+    int64_t n;
+    struct pass_grpc_pause *pause;
+};
 struct pass_grpc_doc {
     const struct yaml *self, *tls;
-    struct slice address, timeout;
+    struct slice address, authority, timeout;
+    struct pass_grpc_retry *retry;
     struct field_strs headers;
 };
 struct pass_grpc {
-    struct net_addr to;
-    struct slice authority;
-    int64_t timeout_ms;
+    struct slice host, authority; /* host "": the socket */
+    int port;
+    struct net_addr socket;
+    const struct fetch_tls *tls;
+    int64_t timeout_ms, pause_ms, pause_max_ms;
+    int retries;
 };
 struct pass_grpc_wait {
     enum rc rc;
@@ -41,14 +55,28 @@ struct pass_grpc_wait {
     struct slice message;
 };
 /* clang-format off */
-static const struct field_row pass_grpc_rows[] = {
-    {NULL, FIELD_SELF, offsetof(struct pass_grpc_doc, self), 0, 0, 0, NULL, NULL, ""},
-    {"address", FIELD_STR, offsetof(struct pass_grpc_doc, address), FIELD_REQUIRED, 0, 0, NULL, NULL, "host:port (an IP address or localhost), or unix:/path/of.sock"},
-    {"connectionTimeout", FIELD_STR, offsetof(struct pass_grpc_doc, timeout), 0, 0, 0, NULL, NULL, "time for connection and answer together; 5s when absent"},
-    {"headers", FIELD_STRS, offsetof(struct pass_grpc_doc, headers), 0, 0, 0, NULL, NULL, "headers that the server may set for the upstream: removed when it does not (Postern's own)"},
-    {"tlsConfig", FIELD_NODE, offsetof(struct pass_grpc_doc, tls), 0, 0, 0, NULL, NULL, "not served yet: the routes are denied"},
-    {"retryPolicy", FIELD_NOTICE, 0, 0, 0, 0, NULL, NULL, "read and ignored: the server is asked once"},
+#define ROW(structure, member, name, type, doc) {name, type, offsetof(struct structure, member), 0, 0, 0, NULL, NULL, doc}
+static const struct field_row pass_grpc_pause_rows[] = {
+    ROW(pass_grpc_pause, base, "baseInterval", FIELD_STR, "the first pause, doubled after each; 1s when absent"),
+    ROW(pass_grpc_pause, most, "maxInterval", FIELD_STR, "the longest pause; ten times the first when absent"),
 };
+static const struct field_table pass_grpc_pause = {sizeof(struct pass_grpc_pause), pass_grpc_pause_rows, ARRAY_LEN(pass_grpc_pause_rows)};
+static const struct field_row pass_grpc_retry_rows[] = {
+    ROW(pass_grpc_retry, self, NULL, FIELD_SELF, ""),
+    {"numRetries", FIELD_INT, offsetof(struct pass_grpc_retry, n), 0, 1, PASS_GRPC_RETRIES_MAX, NULL, NULL, "so often again when no answer comes, or UNAVAILABLE; 1 when absent"},
+    {"retryBackOff", FIELD_OBJ, offsetof(struct pass_grpc_retry, pause), 0, 0, 0, &pass_grpc_pause, NULL, "the pauses between"},
+};
+static const struct field_table pass_grpc_retry = {sizeof(struct pass_grpc_retry), pass_grpc_retry_rows, ARRAY_LEN(pass_grpc_retry_rows)};
+static const struct field_row pass_grpc_rows[] = {
+    ROW(pass_grpc_doc, self, NULL, FIELD_SELF, ""),
+    {"address", FIELD_STR, offsetof(struct pass_grpc_doc, address), FIELD_REQUIRED, 0, 0, NULL, NULL, "host:port, or unix:/path/of.sock"},
+    ROW(pass_grpc_doc, authority, "authority", FIELD_STR, "name that the server is called by (:authority); the address when absent (Postern's own)"),
+    ROW(pass_grpc_doc, timeout, "connectionTimeout", FIELD_STR, "time for connection, answer and further tries together; 5s when absent"),
+    ROW(pass_grpc_doc, headers, "headers", FIELD_STRS, "headers that the server may set for the upstream: removed when it does not (Postern's own)"),
+    ROW(pass_grpc_doc, tls, "tlsConfig", FIELD_NODE, "how to talk TLS, as for http; plain when absent"),
+    {"retryPolicy", FIELD_OBJ, offsetof(struct pass_grpc_doc, retry), 0, 0, 0, &pass_grpc_retry, NULL, "ask again; once is enough when absent"},
+};
+#undef ROW
 /* clang-format on */
 static const struct field_table pass_grpc_table = {sizeof(struct pass_grpc_doc), pass_grpc_rows,
                                                    ARRAY_LEN(pass_grpc_rows)};
@@ -58,33 +86,66 @@ const struct field_table *pass_grpc_fields(void)
     return &pass_grpc_table;
 }
 
+/* "host:port" as of a URL, with its port; "unix:/path" as of a listener. */
+static bool pass_grpc_address(struct load *l, const struct field_in *in, const struct yaml *y,
+                              const struct pass_grpc_doc *d, struct pass_grpc *g)
+{
+    struct arena *a = &l->set->arena;
+    struct fetch_url u;
+    struct err e = {0};
+    bool has_port = d->address.n > 0 && ascii_digit(d->address.p[d->address.n - 1]) &&
+                    slice_index(d->address, ':') != SIZE_MAX;
+
+    g->authority = d->authority.n ? d->authority : d->address;
+    if (slice_starts(d->address, S("unix:")) && net_addr_parse(d->address, &g->socket, &e) == RC_OK) {
+        g->host = S("");
+        g->authority = d->authority.n ? d->authority : S("localhost");
+    } else if (has_port && slice_index(d->address, '/') == SIZE_MAX &&
+               fetch_url_parse(a, arena_fmt(a, "http://%.*s/", SFMT(d->address)), &u, &e) == RC_OK) {
+        g->host = u.host;
+        g->port = u.port;
+    } else {
+        fault_add(in, false, y, NULL, "address \"%.*s\": expected host:port, or unix:/path", SFMT(slice_sub(d->address, 0, 80)));
+        return false;
+    }
+    if (http_value_ok(g->authority) && slice_index(g->authority, ' ') == SIZE_MAX && slice_index(g->authority, '/') == SIZE_MAX)
+        return true;
+    fault_add(in, false, y, NULL, "authority \"%.*s\" is no name", SFMT(slice_sub(g->authority, 0, 80)));
+    return false;
+}
+
+static bool pass_grpc_retries(const struct field_in *in, const struct pass_grpc_retry *r, struct pass_grpc *g)
+{
+    g->pause_ms = PASS_GRPC_PAUSE_MS;
+    g->pause_max_ms = 10 * PASS_GRPC_PAUSE_MS;
+    if (!r)
+        return true;
+    g->retries = r->n ? (int)r->n : 1;
+    if (!r->pause)
+        return true;
+    return callout_duration(in, r->self, "baseInterval", r->pause->base, PASS_GRPC_PAUSE_MS, &g->pause_ms) &&
+           callout_duration(in, r->self, "maxInterval", r->pause->most, 10 * g->pause_ms, &g->pause_max_ms);
+}
+
 struct pass_grpc *pass_grpc_compile(struct load *l, const struct field_in *in, const struct yaml *y,
-                                    struct step *out, bool *denies)
+                                    struct slice ns, struct step *out)
 {
     struct pass_grpc *g = ARENA_NEW(&l->set->arena, struct pass_grpc);
     struct pass_grpc_doc d = {0};
-    struct err e = {0};
 
-    if (!field_decode(in, &pass_grpc_table, y, NULL, &d))
+    if (!field_decode(in, &pass_grpc_table, y, NULL, &d) || !pass_grpc_address(l, in, y, &d, g))
         return NULL;
-    if (net_addr_parse(d.address, &g->to, &e) != RC_OK || g->to.kind == ADDR_OFF || g->to.v6_any) {
-        fault_add(in, false, y, NULL, "address \"%.*s\": expected an IP address or localhost with a port, or "
-                  "unix:/path; names are not looked up for gRPC", SFMT(slice_sub(d.address, 0, 80)));
-        return NULL;
-    }
     for (size_t i = 0; i < d.headers.n; i++)
         if (!header_can_be_set(d.headers.v[i])) {
             fault_add(in, false, y, NULL, "headers: \"%.*s\" cannot be set as a header",
                       SFMT(slice_sub(d.headers.v[i], 0, 60)));
             return NULL;
         }
-    if (!callout_duration(in, y, "connectionTimeout", d.timeout, PASS_GRPC_TIMEOUT_MS, &g->timeout_ms))
+    if (!callout_duration(in, y, "connectionTimeout", d.timeout, PASS_GRPC_TIMEOUT_MS, &g->timeout_ms) ||
+        !pass_grpc_retries(in, d.retry, g))
         return NULL;
-    if (d.tls) {
-        fault_add(in, true, d.tls, NULL, "tlsConfig of grpc is not served yet; the routes are denied");
-        *denies = true;
-    }
-    g->authority = g->to.kind == ADDR_UNIX ? S("localhost") : d.address;
+    if (d.tls && !(g->tls = pass_tls_compile(l, in, d.tls, ns)))
+        return NULL;
     out->identity = d.headers.v;
     out->identity_n = d.headers.n;
     return g;
@@ -377,7 +438,9 @@ static void pass_grpc_done(void *user, const struct h2_call_reply *r)
 static void pass_grpc_begin(struct decision *d)
 {
     const struct pass_grpc *g = pass_grpc_of(d->at);
-    struct h2_call_req q = {.to = g->to, .authority = g->authority, .timeout_ms = g->timeout_ms,
+    struct h2_call_req q = {.host = g->host, .port = g->port, .socket = g->socket, .tls = g->tls,
+                            .authority = g->authority, .timeout_ms = g->timeout_ms, .retries = g->retries,
+                            .pause_ms = g->pause_ms, .pause_max_ms = g->pause_max_ms,
                             .path = S("/envoy.service.auth.v3.Authorization/Check")};
     struct buf b;
 

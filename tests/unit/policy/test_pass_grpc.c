@@ -5,6 +5,7 @@
 #include "net/conn.h"
 #include "net/h2.h"
 #include "step_calls.h"
+#include "wire/hash.h"
 #include "wire/protobuf.h"
 
 #include <time.h>
@@ -18,9 +19,10 @@ static struct {
     /* the script */
     int http_status, grpc_status; /* grpc_status -1: no trailers */
     bool silent, bare;            /* bare: no message */
+    int fails;                    /* so many calls are UNAVAILABLE first */
     struct buf message;
     /* what came */
-    char path[100];
+    char path[100], authority[100];
     struct buf in;
 } srv;
 
@@ -31,20 +33,22 @@ static void srv_answer(struct h2_stream *s)
     struct http_header tail = {S("grpc-status"), S("0")};
     uint8_t prefix[5] = {0, 0, (uint8_t)(srv.message.n >> 16), (uint8_t)(srv.message.n >> 8), (uint8_t)srv.message.n};
 
-    snprintf(code, sizeof code, "%d", srv.grpc_status);
+    snprintf(code, sizeof code, "%d", srv.fails > 0 ? 14 : srv.grpc_status);
     tail.value = slice_str(code);
     h2_begin(s, srv.http_status, type, 1);
-    if (!srv.bare) {
+    if (!srv.bare && srv.fails <= 0) {
         buf_put(h2_out(s), prefix, sizeof prefix);
         buf_slice(h2_out(s), buf_all(&srv.message));
         h2_wrote(s);
     }
     h2_end(s, &tail, srv.grpc_status >= 0);
+    srv.fails--;
 }
 
 static void srv_head(struct h2_stream *s, void *user)
 {
     (void)user;
+    snprintf(srv.authority, sizeof srv.authority, "%.*s", SFMT(h2_request(s)->authority));
     snprintf(srv.path, sizeof srv.path, "%.*s", SFMT(h2_request(s)->path));
 }
 
@@ -103,9 +107,9 @@ static void *srv_thread(void *arg)
     return NULL;
 }
 
-static void srv_open(void)
+static void srv_open(struct tls_server *tls)
 {
-    struct listener_opts o = {.proto = &srv_proto, .ctx = &srv, .conn_max = 100, .in_bytes_max = 1 << 20, .out_bytes_max = 1 << 20};
+    struct listener_opts o = {.proto = &srv_proto, .tls = tls, .handshake_ms = 60000, .ctx = &srv, .conn_max = 100, .in_bytes_max = 1 << 20, .out_bytes_max = 1 << 20};
     struct err e;
 
     MUST(reactor_open(1, &srv.reactor, &e) == RC_OK);
@@ -423,9 +427,12 @@ static void refused_at_load(void)
         const char *grpc, *text;
         bool notice;
     } rows[] = {
-        {"{address: 'auth.example.com:9000'}", "names are not looked up for gRPC", false}, {"{address: off}", "expected an IP address", false}, {"{}", "required field", false},
+        {"{address: auth.example.com}", "expected host:port", false}, {"{address: off}", "expected host:port", false}, {"{}", "required field", false},
+        {"{address: 'http://a:1'}", "expected host:port", false}, {"{address: 'a b:1'}", "expected host:port", false}, {"{address: 'unix:'}", "expected host:port", false},
+        {"{address: 'a:1', authority: 'a/b'}", "is no name", false}, {"{address: 'a:1', tlsConfig: {secretRef: {name: none}}}", "none", false},
+        {"{address: 'a:1', retryPolicy: {numRetries: 0}}", "a number from 1 to 10", false}, {"{address: 'a:1', retryPolicy: {retryBackOff: {baseInterval: x}}}", "baseInterval", false},
         {"{address: '127.0.0.1:1', headers: [host]}", "cannot be set as a header", false}, {"{address: '127.0.0.1:1', connectionTimeout: soon}", "connectionTimeout: expected", false},
-        {"{address: '127.0.0.1:1', tlsConfig: {}}", "the routes are denied", true}, {"{address: '127.0.0.1:1', retryPolicy: {numRetries: 3}}", "asked once", true}, {"{adress: x}", "did you mean address?", false},
+        {"{address: '127.0.0.1:1', tlsConfig: {sslParams: {}}}", "TLS 1.2 and 1.3", true}, {"{adress: x}", "did you mean address?", false},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -439,6 +446,113 @@ static void refused_at_load(void)
         T((s != NULL) == rows[i].notice);
         policy_set_drop(s);
     }
+}
+
+static void names_are_found(void)
+{
+    struct sc_call c;
+
+    use(CONFIGS "    - passThroughAuth: {grpc: {address: 'LocalHost:%d'}}\n");
+    script();
+    put_status(0);
+    c = sc_ask(NULL, "");
+    T(c.waited && c.allowed);
+    T(slice_starts(slice_str(srv.authority), S("LocalHost:")));
+    use(CONFIGS "    - passThroughAuth: {grpc: {address: 'localhost:%d', authority: auth.example.com}}\n");
+    T(sc_ask(NULL, "").allowed);
+    T_TEXT(slice_str(srv.authority), "auth.example.com");
+    MUST(sc_use(CONFIGS "    - passThroughAuth: {grpc: {address: 'no-such-host.invalid:1'}}\n"));
+    c = sc_ask(NULL, "");
+    T(!c.allowed);
+    T_TEXT(slice_str(c.reason), "passthrough_unreachable");
+}
+
+static void asked_again(void)
+{
+    struct sc_call c;
+    int calls;
+
+    use(CONFIGS "    - passThroughAuth: {grpc: {address: '127.0.0.1:%d', connectionTimeout: 60s, retryPolicy: {numRetries: 2, retryBackOff: {baseInterval: 10ms}}}}\n");
+    for (int fails = 0; fails <= 3; fails++) {
+        T_ROW("%d times unavailable", fails);
+        script();
+        put_status(0);
+        srv.fails = fails;
+        calls = srv.calls;
+        c = sc_ask(NULL, "hello");
+        T_INT(srv.calls - calls, MIN(fails, 2) + 1);
+        T(c.allowed == (fails <= 2));
+        T_TEXT(slice_str(c.reason), fails <= 2 ? "ok" : "passthrough_failed");
+        T_TEXT(sub(sub(sub(sub(slice_from(buf_all(&srv.in), 5), 1), 4), 2), 11), "hello");
+    }
+    T_ROW("an answer that says no is not asked for again");
+    script();
+    put_status(7);
+    calls = srv.calls;
+    T(!sc_ask(NULL, "").allowed);
+    T_INT(srv.calls - calls, 1);
+    T_ROW("nobody there");
+    MUST(sc_use(CONFIGS "    - passThroughAuth: {grpc: {address: 'unix:/tmp/postern-no-such.sock', retryPolicy: {retryBackOff: {baseInterval: 5ms}}}}\n"));
+    c = sc_ask(NULL, "");
+    T_TEXT(slice_str(c.reason), "passthrough_unreachable");
+    T_ROW("once is enough without the setting");
+    use(CONFIGS "    - passThroughAuth: {grpc: {address: '127.0.0.1:%d'}}\n");
+    script();
+    put_status(0);
+    srv.fails = 1;
+    calls = srv.calls;
+    T(!sc_ask(NULL, "").allowed);
+    T_INT(srv.calls - calls, 1);
+    srv.fails = 0;
+}
+
+static void use_secret(const char *tls, struct slice ca)
+{
+    static char text[8000], encoded[4000];
+    encoded[b64_encode(encoded, ca.p, ca.n)] = '\0';
+    snprintf(text, sizeof text, CONFIGS "    - passThroughAuth: {grpc: {address: 'localhost:%d', tlsConfig: {%s}}}\n"
+             "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {ca.crt: %s}\n", srv.port, tls, encoded);
+    MUST(sc_use(text));
+}
+
+/* Only who shows a certificate of the name, from a CA that is trusted, is asked. */
+static void over_tls(void)
+{
+    static const char *const h2[] = {"h2", NULL};
+    static const struct slice names[] = {SLIT("localhost")};
+    struct arena a;
+    struct tls_pem good, strange;
+    struct tls_server *tls = NULL;
+    struct sc_call c;
+    struct err e = {0};
+
+    arena_init(&a, 4096, 0);
+    MUST(tls_ca_ensure(&a, NULL, names, 1, &good, &e) == RC_OK && tls_ca_ensure(&a, NULL, names, 1, &strange, &e) == RC_OK);
+    MUST(tls_server_open(&(struct tls_opts){.cert_pem = good.cert, .key_pem = good.key, .alpn = h2}, &tls, &e) == RC_OK);
+    srv_close();
+    srv_open(tls);
+    script();
+    put_status(0);
+    use_secret("secretRef: {name: s}", good.ca_cert);
+    c = sc_ask(NULL, "");
+    T(c.waited && c.allowed);
+    use_secret("secretRef: {name: s}, sni: auth.example.com", good.ca_cert);
+    c = sc_ask(NULL, "");
+    T(!c.allowed);
+    T_TEXT(slice_str(c.reason), "passthrough_unreachable");
+    use_secret("secretRef: {name: s}", strange.ca_cert);
+    T(!sc_ask(NULL, "").allowed);
+    use_secret("", good.ca_cert); /* nobody is trusted here by default */
+    c = sc_ask(NULL, "");
+    T_TEXT(slice_str(c.reason), "passthrough_unreachable");
+    int calls = srv.calls;
+    use(CONFIGS "    - passThroughAuth: {grpc: {address: 'localhost:%d'}}\n"); /* plain */
+    T(!sc_ask(NULL, "").allowed);
+    T_INT(srv.calls, calls);
+    srv_close();
+    tls_server_close(tls);
+    srv_open(NULL);
+    arena_free(&a);
 }
 
 /* The fetcher is closed while calls are under way: nobody is told, nothing is left. */
@@ -461,12 +575,15 @@ int main(void)
 {
     p_init();
     T_RUN(refused_at_load);
-    srv_open();
+    srv_open(NULL);
     sc_open();
     T_RUN(what_the_server_gets);
     T_RUN(what_the_gateway_said_goes_along);
     T_RUN(what_goes_on);
     T_RUN(answers_never_open_by_accident);
+    T_RUN(names_are_found);
+    T_RUN(asked_again);
+    T_RUN(over_tls);
     T_RUN(closed_under_way);
     srv_close();
     p_done();
