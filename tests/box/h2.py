@@ -27,8 +27,10 @@ def call(path, message=b"", headers=()):
 class Client:
     """One connection with one call on it."""
 
-    def __init__(self, port, timeout, path, message=b"", headers=()):
+    def __init__(self, port, timeout, path, message=b"", headers=(), tls=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.bytes, self.data = b"", b""
         self.socket.sendall(call(path, message, headers))
 
@@ -45,7 +47,7 @@ class Client:
             self.bytes += more
 
     def answer(self):
-        """The message of the first call's answer, or None."""
+        """The message of the first call's answer, b"" when there is none but a status, or None."""
         for kind, flags, stream, payload in self.frames():
             if kind == DATA:
                 self.data += payload

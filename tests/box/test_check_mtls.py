@@ -4,6 +4,7 @@ import ssl
 
 import box
 import certs
+import h2
 from box import check, equal
 
 POLICY = """apiVersion: security.policy.gloo.solo.io/v2
@@ -28,6 +29,31 @@ def ask(folder, port, name):
         return 0, str(e)
     finally:
         c.close()
+
+
+def field(number, value):
+    value = value.encode() if isinstance(value, str) else value
+    assert len(value) < 128
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def ask_grpc(folder, port, name):
+    """Authorization/Check: "allowed", "denied", "error" for a gRPC error, or "" when TLS or the connection fails."""
+    tls = ssl.create_default_context(cafile=str(folder / "servers.crt"))
+    tls.set_alpn_protocols(["h2"])
+    if name:
+        tls.load_cert_chain(str(folder / f"{name}.crt"), str(folder / f"{name}.key"))
+    http_part = field(2, "GET") + field(4, "/") + field(5, "h")
+    request = field(1, field(4, field(2, http_part)))
+    try:
+        c = h2.Client(port, 20 * box.SLOW, "/envoy.service.auth.v3.Authorization/Check", request, tls=tls)
+        said = c.answer()
+        c.close()
+    except OSError:
+        return ""
+    if said is None:
+        return ""
+    return "error" if said == b"" else "allowed" if said.startswith(b"\x0a\x00") else "denied"
 
 
 def main():
@@ -57,6 +83,8 @@ def main():
     equal("nor one that looks alike", ask(folder, port, "disguised"), (403, "untrusted_peer"))
     equal("the right name by a strange CA does not get that far", ask(folder, port, "forged")[0], 0)
     equal("nor does nobody", ask(folder, port, None)[0], 0)
+    wanted = {"edge": "allowed", "dns": "allowed", "other": "error", "disguised": "error", "forged": "", None: ""}
+    equal("the same by gRPC", {name: ask_grpc(folder, port, name) for name in wanted}, wanted)
     server.down()
     status, _, err = box.run("serve", "--data", server.data, "--set", "check.trusted_peers=spiffe:/typo")
     check("a name that is none is refused at start", status == 2 and "spiffe://" in err, (status, err))

@@ -390,7 +390,7 @@ static void refused_at_load(void)
         bool notice;
     } rows[] = {
         {"opaAuth: {modules: [{name: m}], query: 'data.x.allow == true'}", "docs/lua.md", true}, {"pluginAuth: {name: p}", "Postern loads no foreign code", true},
-        {"portalAuth: {url: 'http://x'}", "the routes are denied", true}, {"passThroughAuth: {grpc: {address: '127.0.0.1:1', tlsConfig: {}}}", "the routes are denied", true},
+        {"portalAuth: {url: 'http://x'}", "the routes are denied", true},
         {"passThroughAuth: {}", "expected one of http and grpc", false}, {"passThroughAuth: {http: {url: 'ftp://x'}}", "url: ", false}, {"passThroughAuth: {http: {url: 'http://x', connectionTimeout: soon}}", "connectionTimeout: expected", false},
         {"passThroughAuth: {http: {url: 'http://x', response: {allowedUpstreamHeaders: [Host]}}}", "cannot be set as a header", false}, {"passThroughAuth: {http: {url: 'http://x', request: {allowedHeaders: ['a b']}}}", "is no header name", false},
         {"passThroughAuth: {http: {url: 'http://x', request: {headersToAdd: {a: \"x\\ny\"}}}}", "cannot be set as a header", false}, {"passThroughAuth: {http: {url: 'https://x', tlsConfig: {secretRef: {name: none}}}}", "no Secret none is there", false},
