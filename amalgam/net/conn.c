@@ -236,6 +236,17 @@ static bool conn_plan_tls(struct conn *c, struct tls_client *t, struct slice nam
     return c->tls != NULL;
 }
 
+bool conn_start_tls(struct conn *c, struct tls_client *t, struct slice name)
+{
+    MUST(c->tls == NULL && c->end == NULL && !c->connecting && t != NULL);
+    if (c->doomed || c->closing || c->out.at < c->out.n || !conn_plan_tls(c, t, name)) {
+        conn_abort(c);
+        return false;
+    }
+    conn_queue_shake(c);
+    return true;
+}
+
 struct conn *conn_connect(struct reactor *r, const struct net_addr *to,
                           const struct conn_proto *proto, void *ctx, struct err *e)
 {

@@ -118,6 +118,9 @@ FN struct conn *conn_connect(struct reactor *r, const struct net_addr *to,
 FN struct conn *conn_connect_tls(struct reactor *r, const struct net_addr *to,
                                  const struct conn_proto *proto, void *ctx, struct tls_client *t,
                                  struct slice name, struct err *e);
+/* A plain outbound connection, whose output is all sent, goes on over TLS, for which name and t are as above. What is
+ * written from now on waits for the handshake; `connected` is called again after it. False: it was aborted. */
+FN bool conn_start_tls(struct conn *c, struct tls_client *t, struct slice name) MUST_CHECK;
 /* Why an outbound connection did not come about or broke, in a few constant words; RC_OK and "" when
  * nothing is known. RC_DENIED: the peer is not whom we trust. */
 FN enum rc conn_trouble(const struct conn *c, const char **why);

@@ -234,7 +234,7 @@ static HOT void conn_pump(struct conn *c)
 
 /* ---- TLS handshake ---- */
 
-static void conn_queue_shake(struct conn *c)
+void conn_queue_shake(struct conn *c)
 {
     struct conn_list *l = &c->r->shakes;
     if (c->queued)

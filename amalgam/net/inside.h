@@ -191,6 +191,7 @@ FN bool conn_evict_silent(struct listener_end *end);
 FN void conn_ready(struct conn *c, uint32_t events);
 FN bool conn_run_again(struct reactor *r);
 FN bool conn_run_shakes(struct reactor *r);
+FN void conn_queue_shake(struct conn *c); /* a step of the handshake is due */
 FN void conn_flush_all(struct reactor *r);
 
 /* listener.c */

@@ -23,13 +23,14 @@ enum {
     LDAP_SERVERS_MAX = 256
 };
 
-enum ldap_stage { LDAP_IDLE, LDAP_BINDS, LDAP_BINDS_ACCOUNT, LDAP_SEARCHES };
+enum ldap_stage { LDAP_IDLE, LDAP_STARTS_TLS, LDAP_BINDS, LDAP_BINDS_ACCOUNT, LDAP_SEARCHES };
 struct ldap_link {
     struct conn *c;
     struct ldap_server *server; /* NULL: closed by us, waits for the end of the connection */
     struct ldap_ask *ask;
     enum ldap_stage stage;
     int32_t id;
+    bool secure; /* StartTLS was answered: what follows goes over TLS, or not at all */
     bool used, answered; /* a question was answered; a byte came for this one */
     struct ldap_link *next, **link;
 };
@@ -103,7 +104,9 @@ static void ldap_send(struct ldap_link *k, enum ldap_stage stage)
 
     k->stage = stage;
     k->id = k->id < INT32_MAX ? k->id + 1 : 1;
-    if (stage == LDAP_BINDS)
+    if (stage == LDAP_STARTS_TLS)
+        ldap_write_start_tls(out, k->id);
+    else if (stage == LDAP_BINDS)
         ldap_write_bind(out, k->id, a->dn, a->password);
     else if (stage == LDAP_BINDS_ACCOUNT)
         ldap_write_bind(out, k->id, a->account_dn, a->account_password);
@@ -119,7 +122,7 @@ static void ldap_give(struct ldap_link *k, struct ldap_ask *a)
 {
     k->ask = a;
     k->answered = false;
-    ldap_send(k, LDAP_BINDS);
+    ldap_send(k, a->host->start_tls && !k->secure ? LDAP_STARTS_TLS : LDAP_BINDS);
 }
 
 static struct ldap_ask *ldap_queue_take(struct ldap_server *s)
@@ -251,7 +254,24 @@ static bool ldap_searched(struct ldap_link *k, const struct ldap_msg *m)
     return true;
 }
 
-static bool ldap_message(struct ldap_link *k, const struct ldap_msg *m)
+static struct tls_client *ldap_trust(const struct policy_ctx *c)
+{
+    return c->opts.fetcher ? fetcher_trust(c->opts.fetcher) : NULL;
+}
+
+/* Never on in the clear: without TLS the question is at its end. */
+static void ldap_started(struct ldap_link *k, int code)
+{
+    struct tls_client *trust = ldap_trust(k->server->owner->c);
+
+    k->secure = true;
+    if (code != LDAP_SUCCESS || !trust)
+        ldap_fail(k, "the directory refuses StartTLS");
+    else if (conn_start_tls(k->c, trust, k->ask->host->name))
+        ldap_send(k, LDAP_BINDS);
+}
+
+static bool ldap_message(struct ldap_link *k, const struct ldap_msg *m, bool last)
 {
     int code = -1;
 
@@ -260,6 +280,12 @@ static bool ldap_message(struct ldap_link *k, const struct ldap_msg *m)
     k->answered = true;
     if (k->stage == LDAP_SEARCHES)
         return ldap_searched(k, m);
+    if (k->stage == LDAP_STARTS_TLS) { /* what stands behind it in the clear could be anybody's */
+        if (!last || m->op != LDAP_EXTENDED_RESPONSE || ldap_read_result(m, &code) != RC_OK)
+            return false;
+        ldap_started(k, code);
+        return true;
+    }
     if (m->op != LDAP_BIND_RESPONSE || ldap_read_result(m, &code) != RC_OK)
         return false;
     ldap_bound(k, code);
@@ -281,7 +307,7 @@ static size_t ldap_conn_data(struct conn *c, void *state, struct slice in)
             conn_abort(k->c);
             return in.n;
         }
-        if (rc != RC_OK || !ldap_message(k, &m)) {
+        if (rc != RC_OK || !ldap_message(k, &m, used + m.bytes == in.n)) {
             if (k->server)
                 ldap_fail(k, rc == RC_TOOBIG ? "the directory's answer is too long" : "the directory's answer makes no sense");
             return in.n;
@@ -373,15 +399,15 @@ static const struct conn_proto ldap_proto = {.name = "ldap", .open = ldap_conn_o
 static struct ldap_link *ldap_connect(struct ldap_server *s, const struct ldap_host *h, const char **why)
 {
     struct policy_ctx *c = s->owner->c;
-    struct tls_client *trust = h->tls && c->opts.fetcher ? fetcher_trust(c->opts.fetcher) : NULL;
+    struct tls_client *trust = h->tls || h->start_tls ? ldap_trust(c) : NULL;
     struct net_addr to = {.kind = ADDR_TCP, .port = h->port};
     struct ldap_link *k;
     struct err e = {0};
 
     *why = "the directory cannot be reached";
-    if (h->tls && !trust)
-        *why = "no certificates are trusted, so no ldaps";
-    if (s->ips_n == 0 || (h->tls && !trust))
+    if ((h->tls || h->start_tls) && !trust)
+        *why = "no certificates are trusted, so no TLS";
+    if (s->ips_n == 0 || ((h->tls || h->start_tls) && !trust))
         return NULL;
     to.ip = s->ips[s->ip_at % s->ips_n];
     k = mem_zalloc(sizeof *k);
@@ -457,7 +483,7 @@ static struct ldap_server *ldap_server_of(struct ldap *l, const struct ldap_host
 {
     char text[400];
     struct slice key = slice_of(text, (size_t)snprintf(text, sizeof text, "%.*s:%d%s/%zu", SFMT(h->name), h->port,
-                                                       h->tls ? "s" : "", h->conns_max));
+                                                       h->tls ? "s" : h->start_tls ? "t" : "", h->conns_max));
     struct ldap_server *s = l->servers;
 
     while (s && !slice_eq(s->key, key))

@@ -20,7 +20,8 @@ struct ldap_link;
 struct ldap_host { /* of a policy; lives as long as the question */
     struct slice name; /* of the host, or its address */
     int port;
-    bool tls;
+    bool tls;       /* from the first byte */
+    bool start_tls; /* by StartTLS, before anything else */
     size_t conns_max; /* per thread */
     int64_t timeout_ms;
 };

@@ -26,7 +26,7 @@ struct step_ldap_lookup {
 struct step_ldap_doc {
     struct slice address, template, attribute, filter, realm, timeout;
     struct field_strs groups;
-    bool no_groups;
+    bool no_groups, start_tls;
     struct step_ldap_pool *pool;
     struct step_ldap_lookup *lookup;
     struct user_doc user;
@@ -58,6 +58,7 @@ static const struct field_row step_ldap_lookup_rows[] = {
 static const struct field_table step_ldap_lookup_table = {sizeof(struct step_ldap_lookup), step_ldap_lookup_rows, ARRAY_LEN(step_ldap_lookup_rows)};
 static const struct field_row step_ldap_rows[] = {
     {"address", FIELD_STR, offsetof(struct step_ldap_doc, address), FIELD_REQUIRED, 0, 0, NULL, NULL, "host:port, ldap://host[:port] or ldaps://host[:port]"},
+    {"startTls", FIELD_BOOL, offsetof(struct step_ldap_doc, start_tls), 0, 0, 0, NULL, NULL, "TLS on an ldap:// connection before anything else is said; not with ldaps:// (Postern's own)"},
     {"userDnTemplate", FIELD_STR, offsetof(struct step_ldap_doc, template), FIELD_REQUIRED, 0, 0, NULL, NULL, "name of a user's entry, with one %s for the user"},
     {"membershipAttributeName", FIELD_STR, offsetof(struct step_ldap_doc, attribute), 0, 0, 0, NULL, NULL, "attribute with the groups; memberOf when absent"},
     {"allowedGroups", FIELD_STRS, offsetof(struct step_ldap_doc, groups), 0, 0, 0, NULL, NULL, "names of groups, one of which the user must be in"},
@@ -114,6 +115,14 @@ static bool step_ldap_address(const struct field_in *in, const struct yaml *y, s
         fault_add(in, false, y, NULL, "address: expected host:port, ldap://host or ldaps://host, found \"%.*s\"",
                   SFMT(slice_sub(text, 0, 80)));
     return h->name.n > 0 && h->name.n <= 253;
+}
+
+static bool step_ldap_tls(const struct field_in *in, const struct yaml *y, bool start, struct ldap_host *h)
+{
+    h->start_tls = start;
+    if (start && h->tls)
+        fault_add(in, false, y, NULL, "startTls: ldaps:// is TLS from the beginning; take ldap:// or leave startTls out");
+    return !(start && h->tls);
 }
 
 static bool step_ldap_template(const struct field_in *in, const struct yaml *y, struct slice t,
@@ -186,7 +195,7 @@ bool step_ldap_compile(struct load *l, const struct field_in *in, void *doc, con
     out->data = s;
     s->filter = s->account_dn = s->account_password = S("");
     s->host.conns_max = d->pool && d->pool->max ? (size_t)d->pool->max : STEP_LDAP_CONNS;
-    return step_ldap_address(in, y, d->address, &s->host) && step_ldap_template(in, y, d->template, s) &&
+    return step_ldap_address(in, y, d->address, &s->host) && step_ldap_tls(in, y, d->start_tls, &s->host) && step_ldap_template(in, y, d->template, s) &&
            step_ldap_timeout(in, y, d->timeout, &s->host) && step_ldap_groups(l, in, y, d, s) &&
            step_ldap_account(l, in, y, d->lookup, out, s) && user_realm(l, in, y, d->realm, &challenge) &&
            user_compile(l, in, y, &d->user, challenge, &s->user, out);

@@ -16,6 +16,7 @@ enum {
     BER_SEQUENCE = 0x30,
     BER_SET = 0x31,
     LDAP_SIMPLE = 0x80,
+    LDAP_EXTENDED_NAME = 0x80,
     LDAP_FILTER_AND = 0xa0,
     LDAP_FILTER_OR = 0xa1,
     LDAP_FILTER_NOT = 0xa2,
@@ -224,6 +225,14 @@ void ldap_write_search(struct buf *out, int32_t id, struct slice dn, struct slic
     buf_slice(out, filter);
     ldap_put_head(out, BER_SEQUENCE, list);
     ldap_put(out, BER_OCTETS, attribute);
+}
+
+void ldap_write_start_tls(struct buf *out, int32_t id)
+{
+    struct slice oid = S("1.3.6.1.4.1.1466.20037");
+
+    ldap_put_message(out, id, LDAP_EXTENDED_REQUEST, ldap_size(oid.n));
+    ldap_put(out, LDAP_EXTENDED_NAME, oid);
 }
 
 void ldap_write_unbind(struct buf *out, int32_t id)

@@ -21,6 +21,7 @@ enum ldap_op {
     LDAP_SEARCH_ENTRY = 0x64,
     LDAP_SEARCH_DONE = 0x65,
     LDAP_SEARCH_REFERENCE = 0x73,
+    LDAP_EXTENDED_REQUEST = 0x77,
     LDAP_EXTENDED_RESPONSE = 0x78
 };
 enum ldap_code { /* those that mean something to us */
@@ -59,6 +60,7 @@ FN void ldap_write_bind(struct buf *out, int32_t id, struct slice dn, struct sli
 /* Scope: the entry itself. filter: made by ldap_filter. One attribute is asked for. */
 FN void ldap_write_search(struct buf *out, int32_t id, struct slice dn, struct slice filter,
                           struct slice attribute, int32_t time_s);
+FN void ldap_write_start_tls(struct buf *out, int32_t id); /* RFC 4511 4.14 */
 FN void ldap_write_unbind(struct buf *out, int32_t id);
 
 /* "(&(uid=*)(!(locked=TRUE)))" -> BER, appended. */

@@ -4,6 +4,7 @@ TIMEOUT: 240
 """
 import base64
 import os
+import socket
 import subprocess
 import tempfile
 import threading
@@ -52,7 +53,7 @@ userPassword: readerpw
 
 
 class Directory:
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, more=""):
         self.dir = Path(tempfile.mkdtemp(dir=box.TMP, prefix="l"))
         (self.dir / "db").mkdir()
         self.port, self.tls_port = box.free_port(), box.free_port() if tls else None
@@ -60,6 +61,7 @@ class Directory:
         conf += f"modulepath {MODULES}\nmoduleload back_mdb\nmoduleload memberof\npidfile {self.dir}/pid\n"
         if tls:
             conf += f"TLSCertificateFile {tls}/server.crt\nTLSCertificateKeyFile {tls}/server.key\nTLSCACertificateFile {tls}/ca.crt\n"
+        conf += more
         conf += f'database mdb\nsuffix "dc=example,dc=com"\ndirectory {self.dir}/db\noverlay memberof\n'
         conf += 'access to attrs=userPassword by anonymous auth by * none\n'
         conf += 'access to * by dn.exact="cn=reader,dc=example,dc=com" read by self read by * none\n'
@@ -200,6 +202,71 @@ def over_tls():
     rows(p, "ldaps, not trusted", {("ann", "annpw"): 403})
     p.down()
     d.down()
+    start_tls(tls)
+
+
+class Clear:
+    """A directory that answers StartTLS in its own way; remembers the operations that it was asked for in the clear."""
+    def __init__(self, answer):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port, self.asked, self.answer = self.socket.getsockname()[1], [], answer
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                c = self.socket.accept()[0]
+            except OSError:
+                return
+            c.settimeout(60)
+            try:
+                while message := c.recv(4096):
+                    self.asked.append(message)
+                    c.sendall(self.answer)
+            except OSError:
+                pass
+            c.close()
+
+
+def result(id, op, code):
+    return bytes([0x30, 0x0c, 2, 1, id, op, 7, 0x0a, 1, code, 4, 0, 4, 0])
+
+
+def start_tls(tls):
+    trusted = dict(os.environ, POSTERN_OUTBOUND_CA_FILE=str(tls / "ca.crt"))
+    d = Directory(tls=tls, more="security ssf=128\n").up()
+    where = policy(d.port, extra="startTls: true")
+    p = Postern(policies=where, store="memory", env=trusted)
+    rows(p, "startTls", {("ann", "annpw"): 200, ("bob", "bobpw"): 403, ("ann", "x"): 401})
+    rows(p, "startTls, kept", {("ann", "annpw"): 200})
+    d.down()
+    d.up()
+    rows(p, "startTls, a new connection", {("ann", "annpw"): 200, ("ann", "x"): 401})
+    p.down()
+    p = Postern(policies=where, store="memory")
+    r = ask(p, "ann", "annpw")
+    equal("startTls, not trusted", (r.status, r.header("x-postern-reason")), (403, "ldap_trouble"))
+    p.down()
+    p = Postern(policies=policy(d.port), store="memory", env=trusted)
+    check("in the clear this directory takes nobody", ask(p, "ann", "annpw").status in (401, 403))
+    p.down()
+    d.down()
+    d = Directory().up()
+    p = Postern(policies=policy(d.port, extra="startTls: true"), store="memory", env=trusted)
+    r = ask(p, "ann", "annpw")
+    equal("a directory that has no TLS", (r.status, r.header("x-postern-reason")), (403, "ldap_trouble"))
+    p.down()
+    d.down()
+    for name, answer in (("refuses", result(1, 0x78, 2)), ("says yes and more in the clear", result(1, 0x78, 0) + result(2, 0x61, 0)),
+                         ("answers a bind", result(1, 0x61, 0)), ("says yes and no TLS", result(1, 0x78, 0)), ("is none", b"HTTP/1.1 400 x\r\n\r\n")):
+        fake = Clear(answer)
+        p = Postern(policies=policy(fake.port, extra="startTls: true", groups="disableGroupChecking: true"), store="memory", env=trusted)
+        r = ask(p, "ann", "annpw")
+        equal(f"a directory that {name}", (r.status, r.header("x-postern-reason")), (403, "ldap_trouble"))
+        check(f"a directory that {name} gets no password", not any(b"annpw" in m or b"uid=ann" in m for m in fake.asked)
+              and b"1.3.6.1.4.1.1466.20037" in fake.asked[0], fake.asked)
+        p.down()
+        fake.socket.close()
 
 
 if __name__ == "__main__":

@@ -368,6 +368,7 @@ static void files_with_faults(void)
         {"address: 'h:389', userDnTemplate: 'uid=%s', groupLookupSettings: {checkGroupsWithServiceAccount: true}, " GROUPS, "needs credentialsSecretRef"},
         {"address: 'h:389', userDnTemplate: 'uid=%s', groupLookupSettings: {checkGroupsWithServiceAccount: true, credentialsSecretRef: {name: no}}, " GROUPS, "no Secret"},
         {"address: 'h:389', userDnTemplate: 'uid=%s', pool: {maxSize: 0}, " GROUPS, "from 1"},
+        {"address: 'ldaps://h', startTls: true, userDnTemplate: 'uid=%s', " GROUPS, "startTls"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const char *files[] = {"t.yaml", arena_fmt(&p.arena,
