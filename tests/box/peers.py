@@ -62,7 +62,7 @@ def go(folder, *args, seconds=BUILD_SECONDS):
         p.communicate()
         raise Cannot(f"go {args[0]} took more than {seconds} seconds") from late
     if p.returncode:
-        said = [line for line in err.splitlines() if "downloading" not in line]
+        said = [line.strip() for line in (out + err).splitlines() if "downloading" not in line and len(line) > 3]
         raise Cannot(f"go {args[0]}: {' '.join(said[-2:])}"[:300])
     return out
 

@@ -34,7 +34,6 @@ ENDS = {
 BY = {
     ("gateway-*.md", "*"): "box/test_gateway_pages.py", ("README.md", "nginx"): "box/test_gateway_pages.py",
     ("step-opa.md", "rego"): "box/test_opa.py", ("step-opa.md", "yaml"): "box/test_opa.py",
-    ("step-passthrough.md", "python"): "box/test_step_calls.py",
 }
 ran = set()  # (page, line) of blocks
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("POSTERN")}
