@@ -13,6 +13,8 @@ FN struct pass_grpc *pass_grpc_compile(struct load *l, const struct field_in *in
                                        struct slice ns, struct step *out);
 /* *unreachable: trouble of the kind that failureModeAllow of the step lets pass. */
 FN enum step_said pass_grpc_run(struct decision *d, const struct step *s, bool *unreachable);
+/* What a CheckResponse decides. Its bytes outlive the decision. */
+FN enum step_said pass_grpc_answered(struct decision *d, const struct step *s, struct slice message);
 /* tlsConfig of either kind; NULL: faults say why. */
 FN const struct fetch_tls *pass_tls_compile(struct load *l, const struct field_in *in, const struct yaml *y,
                                             struct slice ns);

@@ -563,7 +563,7 @@ static void pass_grpc_read(struct pass_grpc_in *x, struct slice m, struct pass_g
         if (!pb_take_bytes(&f, &bytes))
             continue;
         switch (f.number) {
-        case 1: a->code = pass_grpc_code(x, bytes); break;
+        case 1: a->code = a->code > 0 ? a->code : pass_grpc_code(x, bytes); break; /* of several a denial stays */
         case 2: pass_grpc_denied(x, bytes, a); break;
         case 3: pass_grpc_ok(x, bytes, a); break;
         case 4: pass_grpc_read_struct(x, bytes, &a->metadata, 0); break;
@@ -624,11 +624,22 @@ static enum step_said pass_grpc_trouble(struct decision *d, const char *reason, 
     return STEP_TROUBLE;
 }
 
+enum step_said pass_grpc_answered(struct decision *d, const struct step *s, struct slice message)
+{
+    struct pass_grpc_in x = {d->arena, false};
+    struct pass_grpc_answer a;
+
+    pass_grpc_read(&x, message, &a);
+    if (x.bad || a.error || (!a.denied && !a.ok && a.code == PASS_GRPC_NO_STATUS))
+        return pass_grpc_trouble(d, "passthrough_malformed", "its answer is no CheckResponse that says something");
+    if (a.denied || a.code > 0)
+        return pass_grpc_deny(d, s, &a);
+    return pass_grpc_pass(d, s, &a);
+}
+
 enum step_said pass_grpc_run(struct decision *d, const struct step *s, bool *unreachable)
 {
     const struct pass_grpc_wait *w = d->wait;
-    struct pass_grpc_in x = {d->arena, false};
-    struct pass_grpc_answer a;
 
     if (!w)
         return callout_wait(d, pass_grpc_begin);
@@ -637,12 +648,7 @@ enum step_said pass_grpc_run(struct decision *d, const struct step *s, bool *unr
         return pass_grpc_trouble(d, "passthrough_unreachable", w->why);
     if (w->grpc_status != PASS_GRPC_OK)
         return pass_grpc_trouble(d, "passthrough_failed", "it answered with an error");
-    pass_grpc_read(&x, w->message, &a);
-    if (x.bad || a.error || (!a.denied && !a.ok && a.code == PASS_GRPC_NO_STATUS))
-        return pass_grpc_trouble(d, "passthrough_malformed", "its answer is no CheckResponse that says something");
-    if (a.denied || a.code > 0)
-        return pass_grpc_deny(d, s, &a);
-    return pass_grpc_pass(d, s, &a);
+    return pass_grpc_answered(d, s, w->message);
 }
 
 #undef PASS_GRPC_STATE

@@ -325,6 +325,11 @@ static void put_code_7(void)
 {
     put_status(7);
 }
+static void put_two_statuses(void)
+{
+    put_status(7);
+    put_status(0);
+}
 static void put_code_16(void)
 {
     put_status(16);
@@ -389,7 +394,7 @@ static void answers_never_open_by_accident(void)
         const char *reason;
     } rows[] = {
         {"status 0", put_ok, 200, true, "ok"}, {"empty message", put_nothing, 403, false, "passthrough_malformed"}, {"ok_response alone", put_ok_only, 200, true, "ok"},
-        {"code 7", put_code_7, 403, false, "passthrough_denied"}, {"code 16", put_code_16, 401, false, "passthrough_denied"}, {"denied with code 0", put_denied_with_code_0, 403, false, "passthrough_denied"},
+        {"code 7", put_code_7, 403, false, "passthrough_denied"}, {"code 7, then 0", put_two_statuses, 403, false, "passthrough_denied"}, {"code 16", put_code_16, 401, false, "passthrough_denied"}, {"denied with code 0", put_denied_with_code_0, 403, false, "passthrough_denied"},
         {"error_response", put_error, 403, false, "passthrough_malformed"}, {"bad header", put_bad_header, 403, false, "passthrough_malformed"}, {"garbage", put_garbage, 403, false, "passthrough_malformed"},
         {"no message", put_bare, 403, true, "passthrough_unreachable"}, {"grpc error", put_unavailable, 403, true, "passthrough_failed"}, {"no trailers", put_no_trailers, 403, true, "passthrough_unreachable"},
         {"http 500", put_http_500, 403, true, "passthrough_unreachable"}, {"silent", put_silent, 403, true, "passthrough_unreachable"},
