@@ -146,10 +146,16 @@ static void oidc_timed(struct net_timer *t, struct reactor *r)
 
 static void oidc_ask_tokens(struct decision *d, struct oidc_flow *f)
 {
-    struct http_header h[3] = {{S("content-type"), S("application/x-www-form-urlencoded")},
-                               {S("accept"), S("application/json")}, {S("authorization"), f->auth}};
-    struct fetch_req q = {.method = S("POST"), .headers = h, .headers_n = f->auth.n ? 3 : 2, .body = f->body,
+    const struct oidc_step *o = d->at->data;
+    struct http_header h[4] = {{S("content-type"), S("application/x-www-form-urlencoded")},
+                               {S("accept"), S("application/json")}};
+    struct fetch_req q = {.method = S("POST"), .headers = h, .headers_n = 2, .body = f->body,
                           .timeout_ms = OIDC_FETCH_MS, .reply_bytes_max = OIDC_REPLY_BYTES, .once = true};
+
+    if (f->auth.n)
+        h[q.headers_n++] = (struct http_header){S("authorization"), f->auth};
+    if (o->session_header.n && f->stage == OIDC_AT_CODE) /* the entry's name: who knows it has no session */
+        h[q.headers_n++] = (struct http_header){o->session_header, oidc_session_hash(d->arena, f->session.id)};
 
     MUST(fetch_url_parse(d->arena, f->url, &q.url, NULL) == RC_OK); /* oidc_tokens_ask has parsed it */
     (void)fetch_start(d->c->opts.fetcher, &q, oidc_answered, f);

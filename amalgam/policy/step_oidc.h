@@ -75,6 +75,9 @@ struct oidc_step {
     struct slice callback_path, redirect_uri, logout_path, after_logout, front_logout_path;
     struct regex *callback_re;
     struct slice scope, auth_query, token_query; /* encoded */
+    struct slice metadata_space; /* of the request's metadata, with more of them; "" none */
+    unsigned algs;               /* of id tokens; 0: all that the keys allow */
+    struct slice session_header; /* of the code's exchange, or "" */
     bool end_session_post;
     struct slice id_header, access_header;
     bool bearer;
@@ -93,6 +96,9 @@ FN bool step_oidc_compile(struct load *l, const struct field_in *in, void *doc, 
                           struct step *out);
 FN bool step_oidc_plain_compile(struct load *l, const struct field_in *in, void *doc,
                                 const struct yaml *y, struct step *out);
+
+/* A parameter of the sign-in page or the token endpoint that only we send. */
+FN bool oidc_param_ours(bool token, struct slice name);
 
 /* ---- records (step_oidc_codec.c) ---- */
 
@@ -209,6 +215,8 @@ FN void oidc_cookie_clear(struct decision *d, const struct oidc_step *o, struct 
 
 /* ---- tokens (step_oidc_tokens.c) ---- */
 
+/* "&a=b&c=d" of the request's metadata (autoMapFromMetadata), for the sign-in page or the token endpoint. */
+FN struct slice oidc_tokens_params(struct decision *d, const struct oidc_step *o, bool token);
 /* The request to the token endpoint: client authentication is added to `form`. False: trouble is said. */
 FN bool oidc_tokens_ask(struct decision *d, const struct oidc_step *o, const struct oidc_endpoints *e,
                         struct slice form, struct oidc_flow *f) MUST_CHECK;

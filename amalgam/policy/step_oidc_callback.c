@@ -84,6 +84,7 @@ static enum step_said oidc_callback_send(struct decision *d, const struct step *
     if (!oidc_mark(d, arena_fmt(a, "oidc:used:%.*s", SFMT(f->login.state)), 2 * OIDC_LOGIN_MS))
         return oidc_callback_deny(d, s, f->login.state, "login_used",
                                   "this sign-in was used already: open the application again");
+    f->session.id = oidc_random(a);
     form = arena_fmt(a, "grant_type=authorization_code&code=%.*s&redirect_uri=%.*s&code_verifier=%.*s",
                      SFMT(url_encode(a, q->code)), SFMT(url_encode(a, o->redirect_uri)), SFMT(f->login.verifier));
     if (!oidc_tokens_ask(d, o, e, form, f))
@@ -147,7 +148,6 @@ static enum step_said oidc_callback_session(struct decision *d, const struct ste
         return said;
     if (oidc_session_find(d, o, &old, &hash) == RC_OK)
         oidc_session_end(d, o, &old, hash);
-    x->id = oidc_random(d->arena);
     x->created_ms = d->c->now_ms;
     x->ends_ms = o->max_age_s ? d->c->now_ms + o->max_age_s * 1000 : 0;
     if (oidc_session_put(d, o, x, oidc_session_hash(d->arena, x->id), true) != RC_OK)

@@ -12,7 +12,7 @@
 
 struct oidc_conf_override {
     struct slice auth, token, jwks, revoke, end_session;
-    struct field_strs methods;
+    struct field_strs methods, algs;
 };
 struct oidc_conf_key {
     struct doc_ref *ref;
@@ -55,7 +55,7 @@ struct oidc_conf_cookie {
     struct slice prefix, target;
 };
 struct oidc_conf_redis {
-    struct slice prefix, name, buffer, target;
+    struct slice prefix, name, buffer, target, header;
     int refresh;
 };
 struct oidc_conf_cipher {
@@ -67,6 +67,9 @@ struct oidc_conf_session {
     struct oidc_conf_cookie *cookie;
     struct oidc_conf_redis *redis;
     struct oidc_conf_cipher *cipher;
+};
+struct oidc_conf_auto {
+    struct slice space;
 };
 struct oidc_conf_refetch {
     const struct yaml *never, *always;
@@ -87,6 +90,8 @@ struct oidc_conf_doc {
     struct oidc_conf_end *end;
     struct oidc_conf_front *front;
     struct oidc_conf_refetch *refetch;
+    struct oidc_conf_auto *from_metadata;
+    struct slice session_header;
 };
 
 /* clang-format off */
@@ -109,7 +114,8 @@ static const struct field_row oidc_conf_override_rows[] = {
     {"endSessionEndpoint", FIELD_STR, AT(oidc_conf_override, end_session), 0, 0, 0, NULL, NULL, "where the browser is sent at logout"},
     {"authMethods", FIELD_STRS, AT(oidc_conf_override, methods), 0, 0, 0, NULL, NULL, "client_secret_basic, client_secret_post"},
     NOTICE("scopes", OIDC_CONF_CODE), NOTICE("responseTypes", OIDC_CONF_CODE), NOTICE("subjects", OIDC_CONF_CODE),
-    NOTICE("idTokenAlgs", "read and ignored: what the provider's keys allow counts"), NOTICE("claims", OIDC_CONF_CODE),
+    NOTICE("claims", OIDC_CONF_CODE),
+    {"idTokenAlgs", FIELD_STRS, AT(oidc_conf_override, algs), 0, 0, 0, NULL, NULL, "the only algorithms that id tokens may be signed with"},
 };
 static const struct field_table oidc_conf_override_table = {sizeof(struct oidc_conf_override), oidc_conf_override_rows, ARRAY_LEN(oidc_conf_override_rows)};
 static const struct field_row oidc_conf_secret_rows[] = {
@@ -135,6 +141,10 @@ static const struct field_row oidc_conf_front_rows[] = {
     {"path", FIELD_STR, AT(oidc_conf_front, path), FIELD_REQUIRED, 0, 0, NULL, NULL, "path that the provider's page loads at its logout"},
 };
 static const struct field_table oidc_conf_front = {sizeof(struct oidc_conf_front), oidc_conf_front_rows, ARRAY_LEN(oidc_conf_front_rows)};
+static const struct field_row oidc_conf_auto_rows[] = {
+    {"namespace", FIELD_STR, AT(oidc_conf_auto, space), 0, 0, 0, NULL, NULL, "of the metadata; solo_authconfig_oidc"},
+};
+static const struct field_table oidc_conf_auto = {sizeof(struct oidc_conf_auto), oidc_conf_auto_rows, ARRAY_LEN(oidc_conf_auto_rows)};
 static const struct field_row oidc_conf_refetch_rows[] = {
     {"never", FIELD_NODE, AT(oidc_conf_refetch, never), 0, 0, 0, NULL, NULL, "only every discoveryPollInterval"},
     {"always", FIELD_NODE, AT(oidc_conf_refetch, always), 0, 0, 0, NULL, NULL, "whenever a kid is unknown"},
@@ -180,7 +190,7 @@ static const struct field_row oidc_conf_redis_rows[] = {
     {"allowRefreshing", FIELD_WORD, AT(oidc_conf_redis, refresh), 0, 0, 0, NULL, oidc_conf_bools, "refresh tokens; true"},
     {"preExpiryBuffer", FIELD_STR, AT(oidc_conf_redis, buffer), 0, 0, 0, NULL, NULL, "refresh so long before they expire; 2s"},
     {"targetDomain", FIELD_STR, AT(oidc_conf_redis, target), 0, 0, 0, NULL, NULL, "requests for other hosts are refused"},
-    NOTICE("headerName", "not served: a session id is in its cookie and is never passed on"),
+    {"headerName", FIELD_STR, AT(oidc_conf_redis, header), 0, 0, 0, NULL, NULL, "header of the code's exchange that names the session's entry in the store"},
 };
 static const struct field_table oidc_conf_redis = {sizeof(struct oidc_conf_redis), oidc_conf_redis_rows, ARRAY_LEN(oidc_conf_redis_rows)};
 static const struct field_row oidc_conf_cipher_rows[] = {
@@ -222,9 +232,9 @@ static const struct field_row oidc_conf_rows[] = {
     {"accessToken", FIELD_OBJ, AT(oidc_conf_doc, access), 0, 0, 0, &oidc_conf_claims, NULL, "from the access token, if it is a JWT"},
     {"dynamicMetadataFromClaims", FIELD_PAIRS, AT(oidc_conf_doc, metadata), 0, 0, 0, NULL, NULL, "metadata for the gateway: name and claim of the id token"},
     {"jwksCacheRefreshPolicy", FIELD_OBJ, AT(oidc_conf_doc, refetch), 0, 0, 0, &oidc_conf_refetch, NULL, "when the provider's keys are asked for because a kid is unknown"},
-    NOTICE("sessionIdHeaderName", "not served: a session id is in its cookie and is never passed on"),
+    {"sessionIdHeaderName", FIELD_STR, AT(oidc_conf_doc, session_header), 0, 0, 0, NULL, NULL, "older place of session.redis.headerName"},
     NOTICE("provider", "default is served; group claims that Azure keeps elsewhere are not fetched"),
-    NOTICE("autoMapFromMetadata", "not served: write the parameters out"),
+    {"autoMapFromMetadata", FIELD_OBJ, AT(oidc_conf_doc, from_metadata), 0, 0, 0, &oidc_conf_auto, NULL, "more parameters, from the metadata of the request"},
 };
 static const struct field_table oidc_conf_table = {sizeof(struct oidc_conf_doc), oidc_conf_rows, ARRAY_LEN(oidc_conf_rows)};
 static const struct field_row oidc_conf_plain_rows[] = {
@@ -319,24 +329,35 @@ static struct slice oidc_conf_path(struct oidc_conf *c, const char *name, struct
     return path;
 }
 
+static const char *const oidc_conf_auth_ours[] = {"client_id", "response_type", "redirect_uri", "scope", "state",
+                                                  "nonce", "response_mode", "request", "request_uri", NULL};
+static const char *const oidc_conf_token_ours[] = {"client_id", "client_secret", "grant_type", "code", "redirect_uri",
+                                                   "refresh_token", "client_assertion", "client_assertion_type", NULL};
+
+bool oidc_param_ours(bool token, struct slice name)
+{
+    const char *const *ours = token ? oidc_conf_token_ours : oidc_conf_auth_ours;
+
+    for (; *ours; ours++)
+        if (slice_eq_ci(name, slice_str(*ours)))
+            return true;
+    return slice_starts_ci(name, S("code_challenge")) || slice_eq_ci(name, S("code_verifier"));
+}
+
 /* "a=b&c=d". Names that we send ourselves cannot be sent twice. */
-static struct slice oidc_conf_query(struct oidc_conf *c, const char *name, const struct field_pairs *from,
-                                    const char *const *ours)
+static struct slice oidc_conf_query(struct oidc_conf *c, const char *name, const struct field_pairs *from, bool token)
 {
     struct arena *a = &c->l->set->arena;
     struct slice all = S("");
 
     for (size_t i = 0; i < from->n; i++) {
         struct slice key = from->v[i].name;
-        bool taken = false;
-        for (size_t k = 0; ours[k]; k++)
-            taken |= slice_eq_ci(key, slice_str(ours[k]));
         if (slice_starts_ci(key, S("code_challenge")) || slice_eq_ci(key, S("code_verifier"))) {
             fault_add(c->in, true, c->y, NULL, "%s: %.*s is not used: every login has a code challenge of "
                       "its own (S256)", name, SFMT(key));
             continue;
         }
-        if (taken)
+        if (oidc_param_ours(token, key))
             oidc_conf_fault(c, "%s: %.*s is sent by Postern itself", name, SFMT(slice_sub(key, 0, 40)));
         all = arena_fmt(a, "%.*s&%.*s=%.*s", SFMT(all), SFMT(url_encode(a, key)),
                         SFMT(url_encode(a, from->v[i].value)));
@@ -459,6 +480,13 @@ static void oidc_conf_endpoints(struct oidc_conf *c)
     oidc_conf_endpoint(c, "jwksUri", v->jwks, &o->own.jwks);
     oidc_conf_endpoint(c, "revocationEndpoint", v->revoke, &o->own.revoke);
     oidc_conf_endpoint(c, "endSessionEndpoint", v->end_session, &o->own.end_session);
+    for (size_t i = 0; i < v->algs.n; i++) {
+        enum jwt_alg alg = jwt_alg_of(v->algs.v[i]);
+        if (alg == JWT_ALG_ANY)
+            oidc_conf_fault(c, "idTokenAlgs: %.*s is not served", SFMT(slice_sub(v->algs.v[i], 0, 40)));
+        else
+            o->algs |= 1u << alg;
+    }
     for (size_t i = 0; i < v->methods.n; i++) {
         o->own.basic_ok |= slice_eq(v->methods.v[i], S("client_secret_basic"));
         o->own.post_ok |= slice_eq(v->methods.v[i], S("client_secret_post"));
@@ -524,10 +552,6 @@ static void oidc_conf_paths(struct oidc_conf *c)
 
 static void oidc_conf_params(struct oidc_conf *c)
 {
-    static const char *const auth_ours[] = {"client_id", "response_type", "redirect_uri", "scope", "state",
-                                            "nonce", "response_mode", "request", "request_uri", NULL};
-    static const char *const token_ours[] = {"client_id", "client_secret", "grant_type", "code", "redirect_uri",
-                                             "refresh_token", "client_assertion", "client_assertion_type", NULL};
     struct slice scope = c->o->plain ? S("") : S("openid");
 
     for (size_t i = 0; i < c->doc->scopes.n; i++)
@@ -535,8 +559,10 @@ static void oidc_conf_params(struct oidc_conf *c)
             scope = arena_fmt(&c->l->set->arena, "%.*s%s%.*s", SFMT(scope), scope.n ? " " : "",
                               SFMT(c->doc->scopes.v[i]));
     c->o->scope = url_encode(&c->l->set->arena, scope);
-    c->o->auth_query = oidc_conf_query(c, "authEndpointQueryParams", &c->doc->auth_query, auth_ours);
-    c->o->token_query = oidc_conf_query(c, "tokenEndpointQueryParams", &c->doc->token_query, token_ours);
+    c->o->auth_query = oidc_conf_query(c, "authEndpointQueryParams", &c->doc->auth_query, false);
+    c->o->token_query = oidc_conf_query(c, "tokenEndpointQueryParams", &c->doc->token_query, true);
+    if (c->doc->from_metadata)
+        c->o->metadata_space = c->doc->from_metadata->space.n ? c->doc->from_metadata->space : S("solo_authconfig_oidc");
 }
 
 /* ---- headers ---- */
@@ -644,6 +670,21 @@ static void oidc_conf_max_age(struct oidc_conf *c, const struct oidc_conf_cookie
     c->o->max_age_s = v && v->max_age.n ? oidc_conf_ms(c, "maxAge", v->max_age, 0) / 1000 : OIDC_SESSION_S;
 }
 
+/* Sent to the token endpoint, beside headers of our own. */
+static void oidc_conf_session_header(struct oidc_conf *c, const struct oidc_conf_redis *redis)
+{
+    static const char *const ours[] = {"host", "connection", "content-length", "content-type", "accept", "authorization",
+                                       "transfer-encoding", "te", "upgrade", "trailer", "keep-alive", "expect"};
+    struct slice name = redis && redis->header.n ? redis->header : c->doc->session_header;
+    bool bad = name.n > 0 && !http_token_ok(name);
+
+    c->o->session_header = name;
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        bad |= slice_eq_ci(name, slice_str(ours[i]));
+    if (bad)
+        oidc_conf_fault(c, "headerName: \"%.*s\" cannot be set as a header", SFMT(slice_sub(name, 0, 60)));
+}
+
 static void oidc_conf_session_of(struct oidc_conf *c)
 {
     static const struct oidc_conf_session none;
@@ -672,6 +713,7 @@ static void oidc_conf_session_of(struct oidc_conf *c)
                     ? arena_fmt(&c->l->set->arena, "__Host-%.*s", SFMT(name)) : name;
     if (v->cipher)
         oidc_conf_cipher_of(c, v->cipher);
+    oidc_conf_session_header(c, v->redis);
 }
 
 /* ---- the whole ---- */

@@ -109,10 +109,11 @@ static struct slice oidc_login_url(struct decision *d, const struct oidc_step *o
     struct slice scope = o->scope.n ? arena_fmt(a, "&scope=%.*s", SFMT(o->scope)) : S("");
 
     return arena_fmt(a, "%.*s%sresponse_type=code&client_id=%.*s&redirect_uri=%.*s%.*s&state=%.*s%.*s"
-                     "&code_challenge=%.*s&code_challenge_method=S256%.*s", SFMT(endpoint),
+                     "&code_challenge=%.*s&code_challenge_method=S256%.*s%.*s", SFMT(endpoint),
                      slice_index(endpoint, '?') == SIZE_MAX ? "?" : "&", SFMT(url_encode(a, o->client_id)),
                      SFMT(url_encode(a, o->redirect_uri)), SFMT(scope), SFMT(l->state), SFMT(nonce),
-                     SFMT(oidc_login_challenge(a, l->verifier)), SFMT(o->auth_query));
+                     SFMT(oidc_login_challenge(a, l->verifier)), SFMT(o->auth_query),
+                     SFMT(oidc_tokens_params(d, o, false)));
 }
 
 static enum step_said oidc_login_send(struct decision *d, const struct step *s, struct slice endpoint)

@@ -12,7 +12,7 @@
 #include "policy/step_oidc.h"
 #include "wire/hash.h"
 
-enum { OIDC_TOKENS_SKEW_S = 30, OIDC_TOKENS_LEAST_MS = 1000 };
+enum { OIDC_TOKENS_SKEW_S = 30, OIDC_TOKENS_LEAST_MS = 1000, OIDC_TOKENS_PARAMS_MAX = 32, OIDC_TOKENS_PARAM_MAX = 1024 };
 
 /* ---- asking ---- */
 
@@ -74,15 +74,45 @@ static bool oidc_tokens_client(struct decision *d, const struct oidc_step *o, co
     return true;
 }
 
+/* Members that are text, numbers or yes and no; those of "authEndpointQueryParams" for the one, of
+ * "tokenEndpointQueryParams" for the other, all else for both. What we send ourselves is left out. */
+static void oidc_tokens_members(struct decision *d, const struct json *from, bool token, struct slice *to, size_t *n)
+{
+    for (uint32_t i = 0; from && from->kind == JSON_OBJ && i < from->n; i++) {
+        struct slice name = from->members[i].name, value = S("");
+        const struct json *j = &from->members[i].value;
+        if (j->kind != JSON_OBJ && j->kind != JSON_ARR && j->kind != JSON_NULL)
+            value = jwt_claim_text(d->arena, j);
+        if (value.n == 0 || name.n == 0 || name.n + value.n > OIDC_TOKENS_PARAM_MAX || oidc_param_ours(token, name) ||
+            ++*n > OIDC_TOKENS_PARAMS_MAX)
+            continue;
+        *to = arena_fmt(d->arena, "%.*s&%.*s=%.*s", SFMT(*to), SFMT(url_encode(d->arena, name)),
+                        SFMT(url_encode(d->arena, value)));
+    }
+}
+
+struct slice oidc_tokens_params(struct decision *d, const struct oidc_step *o, bool token)
+{
+    const struct json *space = o->metadata_space.n ? json_get(d->ask->metadata, o->metadata_space) : NULL;
+    struct slice all = S("");
+    size_t n = 0;
+
+    oidc_tokens_members(d, space, token, &all, &n);
+    oidc_tokens_members(d, json_get(space, token ? S("tokenEndpointQueryParams") : S("authEndpointQueryParams")), token,
+                        &all, &n);
+    return all;
+}
+
 bool oidc_tokens_ask(struct decision *d, const struct oidc_step *o, const struct oidc_endpoints *e,
                      struct slice form, struct oidc_flow *f)
 {
+    struct slice query = arena_fmt(d->arena, "%.*s%.*s", SFMT(o->token_query), SFMT(oidc_tokens_params(d, o, true)));
     struct fetch_url u;
 
     f->url = e->token;
-    if (o->token_query.n)
+    if (query.n)
         f->url = arena_fmt(d->arena, "%.*s%s%.*s", SFMT(e->token),
-                           slice_index(e->token, '?') == SIZE_MAX ? "?" : "&", SFMT(slice_from(o->token_query, 1)));
+                           slice_index(e->token, '?') == SIZE_MAX ? "?" : "&", SFMT(slice_from(query, 1)));
     if (fetch_url_parse(d->arena, f->url, &u, NULL) != RC_OK) {
         (void)oidc_trouble(d, "idp_malformed");
         return false;
@@ -254,7 +284,7 @@ enum step_said oidc_tokens_verify(struct decision *d, const struct step *s, stru
         said = oidc_tokens_keys(d, o, f, &t, &e, &keys, again);
         if (said != STEP_PASS)
             return said;
-        fault = jwt_verify(&t, keys, 0);
+        fault = jwt_verify(&t, keys, o->algs);
         want.issuer = e.issuer;
     }
     if (fault == JWT_OK)

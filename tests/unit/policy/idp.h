@@ -52,7 +52,7 @@ static struct {
     char claims[9000];     /* instead of what stands in the id token, or more of it */
     char nonce[100], aud[100], sub[100], token_iss[100];
     size_t discoveries, keys_asked, tokens, refreshes, revocations;
-    char last_form[8192], last_auth[512];
+    char last_form[8192], last_auth[512], last_target[512], last_session[100]; /* of the token endpoint */
 } idp;
 
 static inline UNUSED struct slice idp_url(struct arena *a, const char *path)
@@ -121,6 +121,11 @@ static inline UNUSED void idp_answer(int fd, char *in)
         idp.last_auth[0] = '\0';
     if (auth && auth < body && strstr(in, "POST /token") == in)
         snprintf(idp.last_auth, sizeof idp.last_auth, "%.*s", (int)strcspn(auth + 14, "\r"), auth + 14);
+    if (strstr(in, "POST /token") == in) {
+        const char *session = strcasestr(in, "\r\nx-idp-session: ");
+        snprintf(idp.last_target, sizeof idp.last_target, "%.*s", (int)strcspn(in + 5, " "), in + 5);
+        snprintf(idp.last_session, sizeof idp.last_session, "%.*s", session ? (int)strcspn(session + 17, "\r") : 0, session ? session + 17 : "");
+    }
     if (strstr(in, "GET /.well-known/openid-configuration ") == in) {
         idp_discovery(&a, fd);
     } else if (strstr(in, "GET /jwks ") == in) {

@@ -119,12 +119,14 @@ static void got_take(void *user, const struct policy_verdict *v)
     __atomic_store_n(&g->done, true, __ATOMIC_SEQ_CST);
 }
 
+static const struct json *from_gateway; /* metadata of every request */
+
 static void got_ask(struct net_task *t, struct reactor *r)
 {
     struct got *g = CONTAINER_OF(t, struct got, task);
     struct http_header h[] = {{S("Cookie"), slice_str(g->cookie)}, {S("jwt"), S("forged")}, {S("x-email"), S("forged")}};
     struct policy_ask q = {.method = slice_str(g->method), .host = slice_str(g->host), .target = slice_str(g->target),
-                           .headers = g->cookie[0] ? h : h + 1, .headers_n = g->cookie[0] ? 3 : 2, .now_ms = g->now_ms};
+                           .headers = g->cookie[0] ? h : h + 1, .headers_n = g->cookie[0] ? 3 : 2, .now_ms = g->now_ms, .metadata = from_gateway};
     struct policy_verdict v;
     enum rc rc;
     (void)r;
@@ -782,6 +784,58 @@ static void how_the_client_shows_itself(void)
     T_TEXT(slice_str(visit("/get")->reason), "ok");
 }
 
+/* The header names the session's entry; the cookie's own value stays here. */
+static void the_session_is_named_to_the_provider(void)
+{
+    use("       session: {redis: {cookieName: web, headerName: X-IdP-Session}}\n");
+    sign_in();
+    T_INT(strlen(idp.last_session), 43);
+    T_TEXT(oidc_session_hash(&p.arena, slice_str(jar.value[0])), idp.last_session);
+    T(!has(idp.last_session, jar.value[0]));
+    p.now_ms += 3600 * 1000;
+    idp.now_s = p.now_ms / 1000;
+    T(visit("/get")->allowed);
+    T_INT(idp.refreshes, 1);
+    T_TEXT(slice_str(idp.last_session), ""); /* with the code alone */
+    p.now_ms = P_NOW;
+    use(STORE);
+    sign_in();
+    T_TEXT(slice_str(idp.last_session), "");
+}
+
+static void parameters_from_metadata(void)
+{
+    struct json *j = NULL;
+    struct got *g;
+    MUST(json_parse(&p.arena, S("{\"solo_authconfig_oidc\":{\"tenant\":\"a b\",\"level\":2,\"state\":\"evil\",\"client_id\":\"evil\",\"list\":[1],"
+                                "\"Code_Challenge\":\"x\",\"authEndpointQueryParams\":{\"login_hint\":\"ann&x=1\",\"redirect_uri\":\"//evil\"},"
+                                "\"tokenEndpointQueryParams\":{\"audience\":\"api\",\"client_secret\":\"x\"}},\"other\":{\"a\":\"1\"}}"),
+                    8192, &j, NULL) == RC_OK);
+    from_gateway = j;
+    use(STORE);
+    T(!has(visit("/get")->location, "tenant="));
+    use(STORE "       autoMapFromMetadata: {}\n");
+    g = visit("/get");
+    T(has(g->location, "&prompt=log%20in&tenant=a%20b&level=2&login_hint=ann%26x%3D1"));
+    T(!has(g->location, "evil") && !has(g->location, "audience") && !has(g->location, "list"));
+    T_INT(strlen(param(g->location, "code_challenge")), 43);
+    jar.n = 0;
+    sign_in();
+    T_TEXT(slice_str(idp.last_target), "/token?tenant=a%20b&level=2&state=evil&audience=api"); /* state is ours at the page alone */
+    use(STORE "       autoMapFromMetadata: {namespace: other}\n");
+    T(has(visit("/get")->location, "&a=1"));
+    from_gateway = NULL;
+    T(!has(visit("/get")->location, "&a=1"));
+}
+
+static void algorithms_of_id_tokens(void)
+{
+    use(STORE "       discoveryOverride: {idTokenAlgs: [RS256, ES256]}\n");
+    sign_in();
+    use(STORE "       discoveryOverride: {idTokenAlgs: [RS256]}\n");
+    T_TEXT(slice_str(visit(go("/get"))->reason), "token_alg_refused");
+}
+
 static void codes_that_are_refused(void)
 {
     use(STORE);
@@ -834,6 +888,9 @@ int main(void)
     T_RUN(servers_without_id_tokens);
     T_RUN(clients_that_sign);
     T_RUN(how_the_client_shows_itself);
+    T_RUN(the_session_is_named_to_the_provider);
+    T_RUN(parameters_from_metadata);
+    T_RUN(algorithms_of_id_tokens);
     T_RUN(codes_that_are_refused);
     T_RUN(the_store_is_refused_something_else);
     workers_stop();

@@ -125,6 +125,10 @@ static void what_is_refused(void)
         {"discoveryPollInterval: often", "expected a time"},
         {"clientAuthentication: {privateKeyJwt: {signingKeyRef: {name: k}}}", "signing-key"},
         {"clientAuthentication: {privateKeyJwt: {signingKeyRef: {name: s}}}", "has no signing-key"},
+        {"session: {redis: {headerName: Authorization}}", "cannot be set as a header"},
+        {"sessionIdHeaderName: \"a b\"", "cannot be set as a header"},
+        {"discoveryOverride: {idTokenAlgs: [none]}", "is not served"},
+        {"jwksCacheRefreshPolicy: {never: {}, always: {}}", "one of never, always"},
         {"issuerURL: x", "did you mean issuerUrl"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
