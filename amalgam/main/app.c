@@ -178,8 +178,6 @@ void app_close(struct app *a)
     if (a->lock_fd >= 0)
         (void)os()->close(a->lock_fd);
     buf_free(&a->faults_json);
-    for (size_t i = 0; i < ARRAY_LEN(a->kept); i++)
-        buf_free(&a->kept[i].json);
     arena_free(&a->arena);
 }
 

@@ -54,12 +54,7 @@ struct app {
     int64_t loaded_ms;
     bool last_reload_failed;
     uint64_t reloads, reloads_failed;
-    struct app_kept { /* decisions that portal workers made for the page's "Ask Postern", oldest replaced */
-        char id[16];
-        bool denied;
-        struct buf json; /* as app_explain gives it; no bytes: not in use */
-    } kept[64];
-    size_t kept_next;
+    _Atomic int deciding; /* questions of the portal's page under way, see app_decide */
 };
 
 /* Data directory, store, secret key. demo: a private directory whatever the settings say. RC_BUSY:
@@ -81,7 +76,8 @@ FN void app_faults_json(void *ctx, struct buf *json);
 /* asked.c: a decision by its id, the last ones newest first per thread (a JSON list). ctx: the app. Threads
  * that may block; two seconds at most. RC_NOTFOUND, RC_TIMEOUT. */
 FN enum rc app_explain(void *ctx, struct slice id, struct buf *json, struct err *e);
-FN void app_keep(void *ctx, bool denied, struct slice id, struct slice json); /* so that these two know it */
+/* How a request is decided, as JSON with its trace; steps may wait for other servers. RC_BUSY, RC_TIMEOUT. */
+FN enum rc app_decide(void *ctx, const struct policy_ask *q, struct buf *json, struct err *e);
 FN enum rc app_recent(void *ctx, bool denied_only, size_t max, struct buf *json, struct err *e);
 
 FN enum store_durability app_durability(const struct settings *s);

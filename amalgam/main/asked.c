@@ -1,5 +1,6 @@
 /*
- * asked.c - questions to the reactor threads about their last decisions, from threads that may block.
+ * asked.c - questions to the reactor threads from threads that may block: about their last decisions, and
+ * how a request of the portal's page is decided.
  *
  * Each reactor keeps its own ring (policy/explain.h) and no lock guards it: a task is posted to every one,
  * answers in its thread, and the asker waits for all of them on a pipe, two seconds at most. The question
@@ -16,7 +17,10 @@
 #include <unistd.h>
 
 #define ASKED_WAIT_MS 2000
+#define ASKED_DECIDE_MS 15000
 #define ASKED_BYTES_MAX ((size_t)1024 * 1024)
+
+enum { ASKED_DECIDE_MAX = 2, ASKED_LOOK_MS = 250 };
 
 struct asked_part {
     struct net_task task;
@@ -118,50 +122,12 @@ static enum rc asked_all(struct app *a, const struct asked *like, struct buf *ou
                                : err_set(e, RC_NOTFOUND, "no such decision is kept (any more); check.explain says how many are, decisions.file keeps more");
 }
 
-/* ---- decisions of the portal's own workers: under the lock, there are few ---- */
-
-void app_keep(void *ctx, bool denied, struct slice id, struct slice json)
-{
-    struct app *a = ctx;
-    struct app_kept *k;
-    if (id.n != sizeof k->id)
-        return;
-    lock_take(&a->faults_lock);
-    k = &a->kept[a->kept_next++ % ARRAY_LEN(a->kept)];
-    memcpy(k->id, id.p, id.n);
-    k->denied = denied;
-    buf_free(&k->json);
-    buf_init(&k->json, ASKED_BYTES_MAX);
-    buf_slice(&k->json, json);
-    lock_drop(&a->faults_lock);
-}
-
-/* id NULL: the last ones, each with a comma behind it. */
-static bool asked_kept(struct app *a, const char *id, bool denied_only, size_t max, struct buf *out)
-{
-    size_t found = 0;
-    lock_take(&a->faults_lock);
-    for (size_t i = 1; i <= ARRAY_LEN(a->kept) && found < max; i++) {
-        const struct app_kept *k = &a->kept[(a->kept_next + ARRAY_LEN(a->kept) - i) % ARRAY_LEN(a->kept)];
-        if (k->json.n == 0 || (denied_only && !k->denied) || (id && memcmp(id, k->id, sizeof k->id) != 0))
-            continue;
-        buf_slice(out, buf_all(&k->json));
-        if (!id)
-            buf_byte(out, ',');
-        found++;
-    }
-    lock_drop(&a->faults_lock);
-    return found > 0;
-}
-
 enum rc app_explain(void *ctx, struct slice id, struct buf *out, struct err *e)
 {
     struct asked q = {.one = true};
     if (id.n != sizeof q.id)
         return err_set(e, RC_BADINPUT, "a decision id has 16 hexadecimal digits");
     memcpy(q.id, id.p, sizeof q.id);
-    if (asked_kept(ctx, q.id, false, 1, out))
-        return RC_OK;
     enum rc rc = asked_all(ctx, &q, out, e);
     if (rc == RC_NOTFOUND && decisions_find(((struct app *)ctx)->settings, id, out) == RC_OK)
         return RC_OK;
@@ -172,12 +138,113 @@ enum rc app_recent(void *ctx, bool denied_only, size_t max, struct buf *out, str
 {
     struct asked q = {.denied_only = denied_only, .max = max};
     buf_byte(out, '[');
-    (void)asked_kept(ctx, NULL, denied_only, max, out);
     enum rc rc = asked_all(ctx, &q, out, e);
-    if (out->n > 1 && out->p[out->n - 1] == ',')
-        out->n--; /* nothing came behind the portal's own */
     buf_byte(out, ']');
     return rc;
 }
+/* ---- a question of the portal's page: decided like a gateway's, where steps can ask other servers ---- */
+
+struct asked_decide {
+    struct net_task task;
+    struct arena arena;
+    struct policy_ask ask;
+    struct buf json;
+    int pipe[2];
+    _Atomic int holders; /* the asker, and the task or the decision that waits */
+};
+
+static void asked_decide_drop(struct asked_decide *q)
+{
+    if (atomic_fetch_sub(&q->holders, 1) > 1)
+        return;
+    mem_wipe(q->json.p, q->json.n);
+    buf_free(&q->json);
+    arena_free(&q->arena);
+    close(q->pipe[0]);
+    close(q->pipe[1]);
+    mem_free(q);
+}
+
+static void asked_decided(void *user, const struct policy_verdict *v)
+{
+    struct asked_decide *q = user;
+    ssize_t told;
+    policy_verdict_json(v, true, &q->json);
+    told = write(q->pipe[1], "", 1);
+    (void)told; /* the asker has a deadline */
+    asked_decide_drop(q);
+}
+
+static void asked_decide_run(struct net_task *t, struct reactor *r)
+{
+    struct asked_decide *q = CONTAINER_OF(t, struct asked_decide, task);
+    struct policy_ctx *c = reactor_ctx(r, REACTOR_CTX_MAIN);
+    struct policy_verdict v;
+    policy_begin(c, q->ask.now_ms);
+    if (policy_decide(c, &q->ask, &v, asked_decided, q) != RC_AGAIN)
+        asked_decided(q, &v);
+}
+
+static struct asked_decide *asked_decide_make(const struct policy_ask *from)
+{
+    struct asked_decide *q = mem_zalloc(sizeof *q);
+    struct http_header *h;
+    if (pipe2(q->pipe, O_CLOEXEC) != 0) {
+        mem_free(q);
+        return NULL;
+    }
+    arena_init(&q->arena, 1024, ASKED_BYTES_MAX);
+    buf_init(&q->json, ASKED_BYTES_MAX);
+    q->ask = *from;
+    h = ARENA_ARRAY(&q->arena, struct http_header, from->headers_n + 1);
+    for (size_t i = 0; i < from->headers_n; i++)
+        h[i] = (struct http_header){arena_dup(&q->arena, from->headers[i].name),
+                                    arena_dup(&q->arena, from->headers[i].value)};
+    q->ask.headers = h;
+    q->ask.method = arena_dup(&q->arena, from->method);
+    q->ask.host = arena_dup(&q->arena, from->host);
+    q->ask.scheme = arena_dup(&q->arena, from->scheme);
+    q->ask.target = arena_dup(&q->arena, from->target);
+    atomic_init(&q->holders, 2);
+    q->task.run = asked_decide_run;
+    return q;
+}
+
+static bool asked_decide_wait(const struct app *a, const struct asked_decide *q)
+{
+    int64_t until = clock_mono_ms() + ASKED_DECIDE_MS;
+    while (!a->stopping && clock_mono_ms() < until) {
+        struct pollfd p = {.fd = q->pipe[0], .events = POLLIN};
+        if (poll(&p, 1, ASKED_LOOK_MS) > 0)
+            return true;
+    }
+    return false;
+}
+
+enum rc app_decide(void *ctx, const struct policy_ask *from, struct buf *json, struct err *e)
+{
+    struct app *a = ctx;
+    enum rc rc = RC_OK;
+    if (a->workers == 0 || !a->ready)
+        return err_set(e, RC_BUSY, "the doors are not open");
+    if (atomic_fetch_add(&a->deciding, 1) >= ASKED_DECIDE_MAX) { /* the page's other requests need threads too */
+        atomic_fetch_sub(&a->deciding, 1);
+        return err_set(e, RC_BUSY, "others ask just now");
+    }
+    struct asked_decide *q = asked_decide_make(from);
+    if (!q) {
+        rc = err_set(e, RC_IO, "no pipe could be made");
+    } else {
+        reactor_post(a->reactors[(size_t)from->now_ms % a->workers], &q->task);
+        if (asked_decide_wait(a, q))
+            buf_slice(json, buf_all(&q->json));
+        else
+            rc = err_set(e, RC_TIMEOUT, "a step waits for another server");
+        asked_decide_drop(q);
+    }
+    atomic_fetch_sub(&a->deciding, 1);
+    return rc;
+}
 #undef ASKED_WAIT_MS
+#undef ASKED_DECIDE_MS
 #undef ASKED_BYTES_MAX

@@ -304,15 +304,13 @@ static enum rc serve_open_portal(struct app *a, struct err *e)
                             .session_idle_ms = setting_num(s, SET_PORTAL_SESSION_IDLE),
                             .session_absolute_ms = setting_num(s, SET_PORTAL_SESSION_MAX),
                             .body_bytes_max = (size_t)setting_num(s, SET_PORTAL_BODY_MAX),
-                            .lua_instructions = (uint64_t)setting_num(s, SET_LUA_INSTRUCTIONS),
-                            .lua_memory_bytes = (size_t)setting_num(s, SET_LUA_MEMORY),
                             .threads = 4,
                             .socket_dir = a->data_dir,
                             .health = app_health,
                             .policy_faults = app_faults_json,
                             .explain = app_explain,
                             .recent = app_recent,
-                            .keep = app_keep,
+                            .decide = app_decide,
                             .ctx = a};
     portal_metrics_join();
     return portal_open(&o, &a->portal, e);

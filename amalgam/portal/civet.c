@@ -3,7 +3,7 @@
  *
  * The only file that includes civetweb. It listens on a Unix socket in a private directory and believes
  * a request only when it carries this process's random token, so nobody but the front reaches it. Each
- * worker owns an arena and a policy context (Lua state) for its life.
+ * worker owns an arena and a policy context (to look at limits) for its life.
  * Tested through the front by tests/box/test_portal_api.py.
  */
 #include "base/lock.h"
@@ -33,10 +33,7 @@ static void *civet_thread_init(const struct mg_context *ctx, int type)
     struct civet_worker *w = mem_zalloc(sizeof *w);
     /* a JSON body as a tree takes up to 48 times its bytes */
     arena_init(&w->arena, 65536, CIVET_ARENA_MAX + 48 * p->opts.body_bytes_max);
-    struct policy_ctx_opts o = {.box = p->opts.box, .store = p->opts.store, .scheme = p->opts.scheme,
-                                .lua_instructions = p->opts.lua_instructions,
-                                .lua_memory_bytes = p->opts.lua_memory_bytes,
-                                .explain_max = 1}; /* handed on at once, see rest_decide */
+    struct policy_ctx_opts o = {.box = p->opts.box, .store = p->opts.store, .scheme = p->opts.scheme};
     w->policy = policy_ctx_open(&o);
     return w;
 }

@@ -32,8 +32,6 @@ struct portal_opts {
     struct slice demo_email, demo_password; /* shown on the sign-in page in demo only */
     int64_t session_idle_ms, session_absolute_ms;
     size_t body_bytes_max;
-    uint64_t lua_instructions; /* of a decision asked for by the page; 0: default */
-    size_t lua_memory_bytes;
     int threads; /* civetweb workers, default 4 */
     const char *socket_dir; /* private directory for the inner socket */
     /* health lines and policy faults from main; called in worker threads */
@@ -41,7 +39,8 @@ struct portal_opts {
     void (*policy_faults)(void *ctx, struct buf *json); /* writes the body of /admin/v1/policies */
     /* kept decisions: one by its id, the last ones as a JSON list */
     enum rc (*explain)(void *ctx, struct slice id, struct buf *json, struct err *e);
-    void (*keep)(void *ctx, bool denied, struct slice id, struct slice json); /* one that a worker made */
+    /* how a request is decided, as JSON with its trace: in a thread of the doors, where steps can wait */
+    enum rc (*decide)(void *ctx, const struct policy_ask *q, struct buf *json, struct err *e);
     enum rc (*recent)(void *ctx, bool denied_only, size_t max, struct buf *json, struct err *e);
     void *ctx;
 };

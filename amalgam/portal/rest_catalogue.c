@@ -184,16 +184,6 @@ void rest_gateway(struct call *c)
 
 /* ---- how would it be decided? ---- */
 
-/* The worker's context keeps its last decision; operators find it with those of the gateways. */
-static void rest_decide_keep(struct call *c, const struct policy_verdict *v)
-{
-    struct buf json;
-    buf_init(&json, 65536);
-    if (policy_explain(c->policy, slice_str(v->id), &json))
-        c->portal->opts.keep(c->portal->opts.ctx, !v->allowed, slice_str(v->id), buf_all(&json));
-    buf_free(&json);
-}
-
 /* The question of the page: product or host, path, method, a key. It counts like a real request. */
 void rest_decide(struct call *c)
 {
@@ -220,12 +210,7 @@ void rest_decide(struct call *c)
         call_problem(c, 422, "This is no API key.", "key");
         return;
     }
-    struct policy_verdict v;
-    enum rc rc = policy_decide(c->policy, &q, &v, NULL, NULL);
-    if (rc != RC_OK) {
-        call_problem(c, 503, "No decision could be made just now. Try again.", NULL);
-        return;
-    }
-    rest_decide_keep(c, &v);
-    policy_verdict_json(&v, true, &c->out);
+    struct err e = {0};
+    if (c->portal->opts.decide(c->portal->opts.ctx, &q, &c->out, &e) != RC_OK)
+        call_problem(c, 503, arena_fmt(c->arena, "No decision could be made just now: %s. Try again.", e.text).p, NULL);
 }

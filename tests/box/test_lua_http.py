@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import box
+from browser import Browser, link_token
 from box import check, equal
 
 POLICY = """apiVersion: security.policy.gloo.solo.io/v2
@@ -104,6 +105,43 @@ check("all 20 are allowed", [r.status for r in results] == [200] * 20, [r.status
 asked = int(box.request(p.ports["check"], "POST", "/v1/decide?trace=1", body=json.dumps(
     {"method": "GET", "path": "/score", "host": "h.example"})).status == 200)
 equal("/v1/decide waits, too", asked, 1)
+
+# ---- the portal's "Ask Postern": decided where steps can wait
+
+page = Browser(p.ports["portal"])
+r = page.post("/v1/setup", {"token": link_token(p.output()), "email": "olga@example.com", "name": "Olga",
+                            "password": "a long password of Olga's"})
+equal("somebody is signed in at the portal", r.status, 201)
+r = page.post("/v1/decide", {"method": "GET", "path": "/score", "host": "h.example", "key": ""})
+v = r.json()
+check("the page's question asks the other server", r.status == 200 and v.get("allowed") is True
+      and v["headers"]["upstream"].get("x-score") == "42", r.body)
+status, out, err = box.run("eval", "--explain", v.get("decision_id", ""), "--data", p.data)
+check("and is explained afterwards", status == 0 and out.startswith("allowed"), (status, out, err))
+v = page.post("/v1/decide", {"method": "GET", "path": "/no", "host": "h.example", "key": ""}).json()
+check("its no is a no", v.get("allowed") is False and v.get("reason") == "lua_denied", v)
+
+scores.go.clear()
+scores.waiting = 0
+pages = []
+
+
+def slowly():
+    pages.append(page.post("/v1/decide", {"method": "GET", "path": "/slow", "host": "h.example", "key": ""}))
+
+
+threads = [threading.Thread(target=slowly) for _ in range(2)]
+for t in threads:
+    t.start()
+check("two questions wait", box.wait_for(lambda: scores.waiting == 2), scores.waiting)
+equal("a third is turned away, so that the portal has threads left",
+      page.post("/v1/decide", {"method": "GET", "path": "/score", "host": "h.example", "key": ""}).status, 503)
+equal("other pages are served", page.get("/v1/me").status, 200)
+scores.go.set()
+for t in threads:
+    t.join(60 * box.SLOW)
+check("both are decided, or were told that it takes too long",
+      len(pages) == 2 and all(r.status == 503 or r.json()["allowed"] for r in pages), [r.body for r in pages])
 
 scores.go.clear()
 scores.waiting = 0
