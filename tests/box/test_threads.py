@@ -25,6 +25,9 @@ def environment():
     REPORTS.mkdir(exist_ok=True)
     quiet = box.ROOT / "tests/box/tsan.supp"
     return dict(os.environ,
+                # wrong keys come in thousands from one address: counted by all threads, and none is to wait
+                POSTERN_THROTTLE_ADDRESS_FAILURES="100000", POSTERN_THROTTLE_WINDOW="1s",
+                POSTERN_DECISIONS_FILE=str(box.TMP / "decisions.jsonl"), POSTERN_DECISIONS_FILE_MAX="1mb",
                 TSAN_OPTIONS=f"log_path={REPORTS}/tsan:halt_on_error=0:second_deadlock_stack=1:history_size=4:"
                              f"suppressions={quiet}",
                 ASAN_OPTIONS=f"log_path={REPORTS}/asan:detect_leaks=1:abort_on_error=0:strict_string_checks=1",
