@@ -20,6 +20,7 @@ enum {
     PASS_GRPC_DEPTH_MAX = 32,
     PASS_GRPC_MEMBERS_MAX = 256,
     PASS_GRPC_HEADERS_MAX = 64,
+    PASS_GRPC_VALUE_MAX = 8192,
     PASS_GRPC_BODY_MAX = 64 << 10,
     PASS_GRPC_OK = 0,
     PASS_GRPC_NO_STATUS = -1
@@ -508,8 +509,26 @@ static void pass_grpc_option(struct pass_grpc_in *x, struct slice m, struct pass
     h->name = pass_grpc_sub(x, header, 1);
     h->value = raw.n ? raw : pass_grpc_sub(x, header, 2);
     h->append = pass_grpc_code(x, pass_grpc_sub(x, m, 2)) != 0;
-    x->bad |= !header_can_be_set(h->name) || !http_value_ok(h->value) || h->value.n > 8192;
     (*n)++;
+}
+
+static bool pass_grpc_good(const struct pass_grpc_header *h)
+{
+    return header_can_be_set(h->name) && http_value_ok(h->value) && h->value.n <= PASS_GRPC_VALUE_MAX;
+}
+
+static void pass_grpc_upstream(struct pass_grpc_in *x, struct slice m, struct pass_grpc_answer *a)
+{
+    pass_grpc_option(x, m, a->headers, &a->headers_n);
+    x->bad = x->bad || !pass_grpc_good(&a->headers[a->headers_n - 1]);
+}
+
+/* One that cannot stand is left out: another Postern's x-postern-decision, for one. */
+static void pass_grpc_client(struct pass_grpc_in *x, struct slice m, struct pass_grpc_answer *a)
+{
+    pass_grpc_option(x, m, a->client, &a->client_n);
+    if (!x->bad && !pass_grpc_good(&a->client[a->client_n - 1]))
+        a->client_n--;
 }
 
 static void pass_grpc_ok(struct pass_grpc_in *x, struct slice m, struct pass_grpc_answer *a)
@@ -523,9 +542,9 @@ static void pass_grpc_ok(struct pass_grpc_in *x, struct slice m, struct pass_grp
         if (!pb_take_bytes(&f, &bytes))
             continue;
         if (f.number == 2)
-            pass_grpc_option(x, bytes, a->headers, &a->headers_n);
+            pass_grpc_upstream(x, bytes, a);
         else if (f.number == 6)
-            pass_grpc_option(x, bytes, a->client, &a->client_n);
+            pass_grpc_client(x, bytes, a);
         else if (f.number == 5 && (x->bad |= a->remove_n == PASS_GRPC_HEADERS_MAX || !http_token_ok(bytes), !x->bad))
             a->remove[a->remove_n++] = bytes;
     }
@@ -545,7 +564,7 @@ static void pass_grpc_denied(struct pass_grpc_in *x, struct slice m, struct pass
         if (f.number == 1)
             a->http_status = pass_grpc_code(x, bytes);
         else if (f.number == 2)
-            pass_grpc_option(x, bytes, a->client, &a->client_n);
+            pass_grpc_client(x, bytes, a);
         else if (f.number == 3)
             a->body = bytes;
     }

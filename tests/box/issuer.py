@@ -1,6 +1,8 @@
 """An issuer of tokens for tests: keys and signatures by the openssl program, a JWK Set and an introspection
 endpoint over HTTP on loopback, switched off and on, counted."""
 import base64
+import hashlib
+import hmac
 import http.server
 import json
 import ssl
@@ -57,6 +59,42 @@ class Key:
                 "iat": int(time.time()), "exp": int(time.time()) + 3600, **claims}
         part = b64(json.dumps({"alg": self.alg, "kid": self.kid, "typ": "JWT"})) + "." + b64(json.dumps(said))
         return part + "." + b64(self.signature(part.encode()))
+
+
+def hs256(key, **header):
+    part = b64(json.dumps({"alg": "HS256", "typ": "JWT", **header})) + "." + b64(json.dumps(
+        {"iss": "https://idp.example", "aud": "shop", "sub": "root", "exp": int(time.time()) + 3600}))
+    return part + "." + b64(hmac.new(key, part.encode(), hashlib.sha256).digest())
+
+
+def attack_tokens(key, stranger):
+    """docs/security.md 30 to 36: tokens that nobody may take for one of key's, by what is wrong with them."""
+    good = key.token()
+    head, payload, signature = good.split(".")
+    forged = b64(json.dumps({"iss": "https://idp.example", "aud": "shop", "sub": "root", "exp": int(time.time()) + 3600}))
+    stranger.kid = key.kid
+    return {
+        "30 none": b64('{"alg":"none"}') + f".{forged}.",
+        "30 nOnE with a signature": b64('{"alg":"nOnE","kid":"one"}') + f".{forged}.{signature}",
+        "30 no alg": b64('{"kid":"one"}') + f".{forged}.{signature}",
+        "30 no signature": f"{head}.{payload}.",
+        "31 PEM as a secret": hs256(key.public_pem, kid="one"),
+        "31 modulus as a secret": hs256(key.modulus, kid="one"),
+        "31 JWK as a secret": hs256(json.dumps(key.jwk()).encode(), kid="one"),
+        "31 empty secret": hs256(b"", kid="one"),
+        "32 jwk of its own": stranger.token(),
+        "32 crit": b64('{"alg":"RS256","kid":"one","crit":["exp"]}') + f".{payload}.{signature}",
+        "33 kid of a file": hs256(b"", kid="../../../../dev/null"),
+        "34 signature of zeros": f"{head}.{payload}." + b64(b"\0" * 256),
+        "35 expired": key.token(exp=int(time.time()) - 600),
+        "35 no exp": key.token(exp=None),
+        "35 from the future": key.token(nbf=int(time.time()) + 600),
+        "35 another issuer": key.token(iss="https://idp.example.evil"),
+        "36 payload changed": f"{head}.{forged}.{signature}",
+        "36 dots": "." * 3000,
+        "36 padding": f"{head}.{payload}.{signature}=",
+        "36 encrypted": b64('{"alg":"RSA-OAEP","enc":"A256GCM"}') + ".AA.AA.AA.AA",
+    }
 
 
 class Issuer:

@@ -1,5 +1,6 @@
 """A real Envoy with etc/gateways/envoy-grpc.yaml and what docs/gateway-envoy.md says besides: failure mode both ways, context
-extensions by route, bodies, metadata for the access log, the rate-limit filter, gRPC health checks, many at once.
+extensions by route, bodies, metadata for the access log, the rate-limit filter, gRPC health checks, many at once; steps that ask
+others by gRPC, forged tokens, what Envoy tells of its own end.
 TIMEOUT: 420
 """
 import re
@@ -9,6 +10,7 @@ import threading
 import box
 import peers
 from box import check, equal
+from issuer import Issuer, Key, attack_tokens
 
 SAMPLE = (box.ROOT / "etc/gateways/envoy-grpc.yaml").read_text()
 PAGE = (box.ROOT / "docs/gateway-envoy.md").read_text()
@@ -21,6 +23,9 @@ spec:
     - {name: keyed, labels: {auth: key}, matchers: [{uri: {prefix: /keyed}}]}
     - {name: tenant, labels: {auth: tenant}, matchers: [{uri: {prefix: /tenant}}]}
     - {name: body, labels: {auth: body}, matchers: [{uri: {prefix: /body}}]}
+    - {name: asked, labels: {auth: asked}, matchers: [{uri: {prefix: /asked}}]}
+    - {name: token, labels: {auth: token}, matchers: [{uri: {prefix: /token}}]}
+    - {name: where, labels: {auth: where}, matchers: [{uri: {prefix: /where}}]}
     - {name: open, matchers: [{uri: {prefix: /open}}]}
 """
 POLICY = """apiVersion: security.policy.gloo.solo.io/v2
@@ -37,15 +42,37 @@ STEPS = {
       if t ~= "north" then return {allow = false, status = 404, reason = "no_tenant", body = "no tenant"} end
       return {allow = true, headers = {["x-tenant"] = t}} end'}}""",
     "body": "{luaAuth: {inline: 'return function(r) return r.body == \"open sesame\" end'}}",
+    "asked": "{luaAuth: {inline: 'return function() return {allow = true, state = {level = 3}} end'}}, "
+             "{passThroughAuth: {grpc: {address: 'localhost:PEER', headers: [x-who], connectionTimeout: 30s}}}",
+    "token": "{oauth2: {accessTokenValidation: {jwt: {issuer: 'https://idp.example', audiences: [shop], remoteJwks: {url: 'JWKS'}}, "
+             "claimsToHeaders: [{claim: email, header: x-email}]}}}",
+    "where": """{luaAuth: {headers: [x-where], inline: 'return function(r)
+      local d, m = r.destination or {}, r.route_metadata or {}
+      local port = math.type(d.port) == "integer" and tostring(d.port) or "?"
+      return {allow = true, headers = {["x-where"] = table.concat({d.address or "?", port, r.protocol or "?", (m["com.example"] or {}).tier or "?"}, " ")}}
+      end'}}""",
 }
+# The server that passThroughAuth asks is a Postern as well.
+PEER = """{luaAuth: {headers: [x-who], inline: 'return function(r)
+      if r.headers["x-token"] ~= "ann" then return {allow = false, status = 401, reason = "who", body = "who are you?"} end
+      return {allow = true, headers = {["x-who"] = "ann at " .. tostring(r.metadata["solo.auth.passthrough"].level) .. " from " .. r.source_ip}} end'}}"""
 DOMAIN = "domain: edge\ndescriptors:\n  - key: tenant\n    rate_limit: {unit: hour, requests_per_unit: 3}\n"
 
 
-def policies():
+def peer():
+    folder = box.TMP / "envoy-grpc-peer"
+    folder.mkdir()
+    (folder / "peer.yaml").write_text(POLICY.format("peer", PEER).replace("  applyToRoutes: [{route: {labels: {auth: peer}}}]\n", ""))
+    return box.Postern(policies=folder, store="memory")
+
+
+def policies(**places):
     folder = box.TMP / "envoy-grpc-policies"
     folder.mkdir(exist_ok=True)
     (folder / "routes.yaml").write_text(ROUTES)
     for name, step in STEPS.items():
+        for word, place in places.items():
+            step = step.replace(word, str(place))
         (folder / f"{name}.yaml").write_text(POLICY.format(name, step))
     (folder / "edge.yaml").write_text(DOMAIN)
     return folder
@@ -80,6 +107,9 @@ MORE_ROUTES = """                      response_headers_to_add:
                             envoy.filters.http.ext_authz:
                               "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute
                               check_settings: {context_extensions: {tenant: north, other: thing}}
+                        - match: {prefix: /where}
+                          route: {cluster: api}
+                          metadata: {filter_metadata: {com.example: {tier: gold}}}
                         - match: {prefix: /open/limited}
                           route:
                             cluster: api
@@ -93,7 +123,8 @@ HEALTH = """      common_lb_config: {healthy_panic_threshold: {value: 0}}
         - {timeout: 5s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, grpc_health_check: {service_name: envoy.service.auth.v3.Authorization}}
       typed_extension_protocol_options: # gRPC is HTTP/2
 """
-BODY = """                      with_request_body: {max_request_bytes: 65536, pack_as_bytes: %s}
+BODY = """                      route_metadata_context_namespaces: [com.example]
+                      with_request_body: {max_request_bytes: 65536, pack_as_bytes: %s}
                       grpc_service:
 """
 
@@ -186,13 +217,35 @@ def attacks(name, port, upstream, key):
     equal(f"{name}: nothing of that reached the API", len(upstream.seen), before)
 
 
+def asks_another(name, port, upstream):
+    r = box.get(port, "/asked", {"x-who": "forged"})
+    equal(f"{name}: the server that is asked by gRPC refuses", (r.status, r.body), (401, "who are you?"))
+    r = box.get(port, "/asked", {"x-token": "ann", "x-who": "forged"})
+    equal(f"{name}: it lets pass, and says who", (r.status, r.status == 200 and header(r, "x-who")), (200, ["ann at 3 from 127.0.0.1"]))
+
+
+def forged_tokens(name, port, upstream, key):
+    def ask(token):
+        return box.get(port, "/token", {"Authorization": f"Bearer {token}", "x-email": "root@example.com"})
+
+    r = ask(key.token())
+    equal(f"{name}: a good token", (r.status, r.status == 200 and header(r, "x-email")), (200, ["ann@example.com"]))
+    before, stranger = len(upstream.seen), Key("stranger")
+    rows = attack_tokens(key, stranger)
+    wrong = {row: a.status for row, token in rows.items() if (a := ask(token)).status not in (400, 401, 403, 431)}
+    equal(f"{name}: {len(rows)} forged tokens are refused", wrong, {})
+    equal(f"{name}: nothing of that reached the API", len(upstream.seen), before)
+
+
 def main():
     program, why = peers.envoy()
     if not program:
         box.skip("envoy", why)
         box.finish()
     upstream = box.Upstream()
-    postern = box.Postern(policies=policies(), store="memory")
+    signer, other = Key("one"), peer()
+    issuer = Issuer(signer)
+    postern = box.Postern(policies=policies(PEER=other.ports["check"], JWKS=issuer.url("/keys")), store="memory")
     postern.user("ann@example.com")
     key = postern.key("ann@example.com", "k", "gold")["key"]
     check_port = postern.ports["check"]
@@ -205,12 +258,23 @@ def main():
     check("Envoy's gRPC health check finds Postern", box.wait_for(lambda: box.get(deny, "/open").status == 200, 30))
     everything(deny, upstream, key)
     attacks("strict", deny, upstream, key)
+    asks_another("strict", deny, upstream)
+    forged_tokens("strict", deny, upstream, signer)
+    equal("where it arrived, and the route's metadata", header(box.get(deny, "/where", {"x-where": "forged"}), "x-where"),
+          [f"127.0.0.1 {deny} HTTP/1.1 gold"])
 
     loose, _ = envoy(program, "loose", check_port, upstream.port,
                      ("failure_mode_allow: false", "failure_mode_allow: true\n                      failure_mode_allow_header_add: true"),
                      (service, BODY % "false"))
     equal("loose: no key is 401 while Postern is there", box.get(loose, "/keyed").status, 401)
     attacks("loose", loose, upstream, key)
+    asks_another("loose", loose, upstream)
+    forged_tokens("loose", loose, upstream, signer)
+    equal("loose: no metadata of routes unless Envoy is told", header(box.get(loose, "/where"), "x-where"), [f"127.0.0.1 {loose} HTTP/1.1 ?"])
+    other.kill()
+    r = box.get(loose, "/asked", {"x-token": "ann"})
+    equal("loose: the server that is asked is down: denied all the same", (r.status, r.header("x-postern-reason")),
+          (403, "passthrough_unreachable"))
 
     postern.kill()
     before = len(upstream.seen)

@@ -304,6 +304,9 @@ static void what_goes_on(void)
     e = pb_begin(&srv.message, 1);
     pb_put_u64(&srv.message, 1, 302);
     pb_end(&srv.message, e);
+    put_header(2, "x-postern-decision", "of another", false); /* these three are left out */
+    put_header(2, "content-length", "9", false);
+    put_header(2, "x-two", "a\nb", false);
     put_header(2, "location", "/login", false);
     pb_put_text(&srv.message, 3, S("go there"));
     pb_end(&srv.message, m);
