@@ -725,6 +725,18 @@ static const struct {
     int first, last;
     const char *file, *test;
 } elsewhere[] = {
+    {22, 22, "tests/unit/check/test_attacks_tokens.c", "a22_two_credentials"},
+    {26, 26, "tests/unit/check/test_attacks_tokens.c", "a26_cookies_that_are_no_session"},
+    {28, 29, "tests/unit/check/test_attacks_tokens.c", "a28_a29_a43_where_the_browser_is_sent"},
+    {30, 34, "tests/unit/check/test_attacks_tokens.c", "a30_to_a34_signatures"},
+    {35, 35, "tests/unit/check/test_attacks_tokens.c", "a35_claims"},
+    {36, 36, "tests/unit/check/test_attacks_tokens.c", "a36_forms"},
+    {38, 38, "tests/unit/check/test_attacks_tokens.c", "a38_a_token_under_another_rule"},
+    {39, 39, "tests/unit/check/test_attacks_tokens.c", "a39_answers_of_no_login"},
+    {41, 41, "tests/unit/check/test_attacks_tokens.c", "a28_a29_a43_where_the_browser_is_sent"},
+    {43, 43, "tests/unit/check/test_attacks_tokens.c", "a28_a29_a43_where_the_browser_is_sent"},
+    {46, 46, "tests/unit/check/test_attacks_tokens.c", "a46_cookies_have_bounds"},
+    {49, 49, "tests/unit/check/test_attacks_tokens.c", "a49_sessions_stay_here"},
     {26, 26, "tests/unit/policy/test_oidc.c", "cookies_that_are_none"},
     {27, 27, "tests/box/test_portal_web.mjs", "where to go after signing in"},
     {27, 27, "tests/unit/policy/test_oidc.c", "where_one_goes_afterwards"},
