@@ -152,6 +152,11 @@ static const struct serve_door {
     {DOOR_ADMIN, SET_ADMIN_LISTEN, SET_CHECK_CONN_MAX, SET_PORTAL_IDLE, "--admin", "127.0.0.1:9092"},
 };
 
+static unsigned serve_socket_mode(const struct app *a, enum setting_id id)
+{
+    return (unsigned)strtoul(setting_cstr(a->settings, id), NULL, 8); /* one of three */
+}
+
 static void serve_door_opts(struct app *a, enum app_door d, struct listener_opts *o)
 {
     size_t redis_in = (size_t)setting_num(a->settings, SET_REDIS_BULK_MAX) + (size_t)64 * 1024 * 1024;
@@ -160,6 +165,7 @@ static void serve_door_opts(struct app *a, enum app_door d, struct listener_opts
     switch (d) {
     case DOOR_CHECK:
         o->proto = check_proto();
+        o->unix_mode = serve_socket_mode(a, SET_CHECK_SOCKET_MODE);
         o->tls = a->check_tls;
         o->in_bytes_max = check_in;
         o->out_bytes_max = (size_t)16 * 1024 * 1024;
@@ -167,6 +173,7 @@ static void serve_door_opts(struct app *a, enum app_door d, struct listener_opts
     case DOOR_REDIS:
         o->proto = resp_proto();
         o->ctx = a->resp;
+        o->unix_mode = serve_socket_mode(a, SET_REDIS_SOCKET_MODE);
         o->tls = a->redis_tls;
         o->in_bytes_max = redis_in;
         o->out_bytes_max = (size_t)1024 * 1024 * 1024;

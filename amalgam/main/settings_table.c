@@ -60,6 +60,9 @@ static const struct setting_row settings_rows[SET_COUNT] = {
      "them, choose a volatile one."},
     {SET_CHECK_LISTEN, "check.listen", "--check", KIND_ADDR, "127.0.0.1:8083", 0, 0, NULL,
      "Where gateways ask: host:port, :port, unix:/path or off."},
+    {SET_CHECK_SOCKET_MODE, "check.socket_mode", NULL, KIND_CHOICE, "0600", 0, 0, "0600|0660|0666",
+     "Who may connect when that is a Unix socket: Postern's own user, its group (that of the folder where the folder says so, "
+     "chmod g+s), everybody on this machine. Whoever may connect is believed like a gateway."},
     {SET_CHECK_TRUSTED, "check.trusted_peers", NULL, KIND_PEERS, "127.0.0.0/8,::1,unix", 0, 0, NULL,
      "Peers whose forwarded headers are believed: addresses, CIDR ranges, the word unix; with check.tls_client_ca also "
      "names in client certificates (spiffe://mesh/gateways/*, dns:gw.example.com; * and ? stand for anything). Empty: nobody."},
@@ -98,6 +101,8 @@ static const struct setting_row settings_rows[SET_COUNT] = {
      "CA (PEM) that gateways' client certificates must come from. Set: a certificate is required."},
     {SET_REDIS_LISTEN, "redis.listen", "--redis", KIND_ADDR, "127.0.0.1:6379", 0, 0, NULL,
      "Where Redis clients connect: host:port, :port, unix:/path or off."},
+    {SET_REDIS_SOCKET_MODE, "redis.socket_mode", NULL, KIND_CHOICE, "0600", 0, 0, "0600|0660|0666",
+     "The same as check.socket_mode, for this port (Redis: unixsocketperm)."},
     {SET_REDIS_PASSWORD, "redis.password", "--redis-password", KIND_SECRET, "", 0, 0, NULL,
      "Password for AUTH. Empty: none, and only loopback and the Unix socket are served."},
     {SET_REDIS_CONN_MAX, "redis.connections_max", NULL, KIND_INT, "10000", 1, 1000000, NULL,

@@ -203,6 +203,16 @@ def test_unix_sockets():
     k.close()
     p.down()
     check("the socket files are gone", not list(folder.iterdir()), list(folder.iterdir()))
+    group = os.getgid() if os.getuid() else 1
+    os.chown(folder, -1, group)
+    folder.chmod(0o2750)
+    p = box.Postern("--check", f"unix:{folder}/c.sock", "--redis", f"unix:{folder}/r.sock", "--set", "check.socket_mode=0660",
+                    policies=DEMO, store="memory")
+    seen = [(f.stat().st_mode & 0o777, f.stat().st_gid == group) for f in (folder / "c.sock", folder / "r.sock")]
+    equal("the group may use the socket that says so, and only that one", seen, [(0o660, True), (0o600, True)])
+    p.down()
+    status, said = start_alone(["--data", fresh(), *OFF, "--set", "check.socket_mode=777"])
+    check("another mode is refused", status != 0 and "0600|0660|0666" in said, (status, said))
 
 
 # ---- reload -----------------------------------------------------------------------------------
