@@ -673,6 +673,8 @@ static void auth_allowed(struct buf *b, struct check_thread *t, const struct pol
     auth_status(b, GRPC_OK, S(""));
     size_t ok = pb_begin(b, 3);
     auth_upstream(b, v);
+    for (size_t i = 0; i < v->params_remove_n; i++)
+        pb_put_text(b, 8, v->params_remove[i]);
     auth_client(b, 6, v);
     auth_limits(b, 6, t, v);
     pb_end(b, ok);

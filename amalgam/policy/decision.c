@@ -209,13 +209,27 @@ void decision_metadata(struct decision *d, struct slice space, struct slice name
     v->metadata[v->metadata_n++] = (struct policy_metadata){space, name, value};
 }
 
+void decision_param_remove(struct decision *d, struct slice name)
+{
+    struct policy_verdict *v = d->v;
+
+    for (size_t i = 0; i < v->params_remove_n; i++)
+        if (slice_eq(v->params_remove[i], name))
+            return;
+    if (v->params_remove_n >= DECISION_HEADERS_MAX)
+        return;
+    v->params_remove = decision_grow(d->arena, v->params_remove, v->params_remove_n, &d->params_remove_cap,
+                                     sizeof *v->params_remove);
+    v->params_remove[v->params_remove_n++] = name;
+}
+
 /* ---- going back: what a step or policy that must not count is undone to ---- */
 
 struct decision_mark decision_save(struct decision *d)
 {
     struct policy_verdict *v = d->v;
     struct decision_mark m = {v->upstream_n, v->remove_n, v->client_n, v->metadata_n, d->state_n,
-                              NULL, d->key, v->user, v->plan, v->key_uuid};
+                              v->params_remove_n, NULL, d->key, v->user, v->plan, v->key_uuid};
 
     if (m.upstream_n) {
         m.upstream = arena_alloc(d->arena, m.upstream_n * sizeof *m.upstream);
@@ -232,6 +246,7 @@ void decision_undo(struct decision *d, const struct decision_mark *m)
         memcpy(v->upstream, m->upstream, m->upstream_n * sizeof *m->upstream);
     v->upstream_n = m->upstream_n;
     v->remove_n = MIN(v->remove_n, m->remove_n);
+    v->params_remove_n = MIN(v->params_remove_n, m->params_remove_n);
     v->client_n = MIN(v->client_n, m->client_n);
     v->metadata_n = MIN(v->metadata_n, m->metadata_n);
     d->state_n = MIN(d->state_n, m->state_n);

@@ -434,7 +434,7 @@ struct decision_var { /* of the state that is passed along the chain */
     const struct json *value;
 };
 struct decision_mark { /* where the verdict stood */
-    size_t upstream_n, remove_n, client_n, metadata_n, state_n;
+    size_t upstream_n, remove_n, client_n, metadata_n, state_n, params_remove_n;
     struct policy_header *upstream; /* copy: values may be replaced in place */
     const struct key_entry *key;
     struct slice user, plan, key_uuid;
@@ -460,7 +460,7 @@ struct decision {
     bool wrong;       /* a credential was; counted if the decision is a denial */
     struct decision_var *state;
     size_t state_n, state_cap;
-    size_t upstream_cap, remove_cap, client_cap, trace_cap, metadata_cap;
+    size_t upstream_cap, remove_cap, params_remove_cap, client_cap, trace_cap, metadata_cap;
     bool peek; /* policy_usage: look, do not count */
     struct slice trouble; /* reason code of the step that was in trouble */
     /* where the chain is; kept while the decision waits */
@@ -506,6 +506,7 @@ FN void decision_deny(struct decision *d, int status, struct slice reason, struc
 FN void decision_upstream(struct decision *d, struct slice name, struct slice value,
                           enum header_op op);
 FN void decision_remove(struct decision *d, struct slice name);
+FN void decision_param_remove(struct decision *d, struct slice name); /* of the query, as it is spelled there */
 FN void decision_client(struct decision *d, struct slice name, struct slice value);
 FN void decision_trace(struct decision *d, const char *step, struct slice policy, struct slice rule,
                        const char *said, struct slice detail, int64_t began_ns);

@@ -105,7 +105,9 @@ static bool item_jwt_apply(struct decision *d, const struct jwt_provider *v,
         decision_upstream(d, v->payload_header, slice_cut(rest, '.', &head), HEADER_SET);
     }
     for (size_t i = 0; i < n && !v->keep_token; i++)
-        if (!tokens[i].place->is_param)
+        if (tokens[i].place->is_param)
+            decision_param_remove(d, tokens[i].place->name);
+        else
             decision_remove(d, tokens[i].place->name);
     item_jwt_state(d, v, claims);
     return true;

@@ -88,6 +88,9 @@ static void park_verdict(struct arena *a, struct policy_verdict *v)
     v->remove = park_array(a, v->remove, v->remove_n, sizeof *v->remove);
     for (size_t i = 0; i < v->remove_n; i++)
         park_slice(a, &v->remove[i]);
+    v->params_remove = park_array(a, v->params_remove, v->params_remove_n, sizeof *v->params_remove);
+    for (size_t i = 0; i < v->params_remove_n; i++)
+        park_slice(a, &v->params_remove[i]);
     v->metadata = park_array(a, v->metadata, v->metadata_n, sizeof *v->metadata);
     for (size_t i = 0; i < v->metadata_n; i++) {
         park_slice(a, &v->metadata[i].space);
@@ -154,6 +157,7 @@ static void park_decision(struct arena *a, struct decision *d)
     d->client_cap = d->v->client_n;
     d->trace_cap = d->v->trace_n;
     d->metadata_cap = d->v->metadata_n;
+    d->params_remove_cap = d->v->params_remove_n;
     if (d->said)
         d->said = park_array(a, d->said, d->said_n, 1);
     park_mark(a, &d->mark);

@@ -210,6 +210,8 @@ struct policy_verdict {
     size_t upstream_n;
     struct slice *remove;           /* removed from it (identity headers that are not set, the API key) */
     size_t remove_n;
+    struct slice *params_remove;    /* of the query: what held a credential. Only gRPC can tell the gateway */
+    size_t params_remove_n;
     struct policy_header *client;   /* for the answer to the client (WWW-Authenticate, Retry-After); doors make RateLimit from limits */
     size_t client_n;
     struct slice body;              /* for the client on a denial */

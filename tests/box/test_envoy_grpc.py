@@ -25,6 +25,7 @@ spec:
     - {name: body, labels: {auth: body}, matchers: [{uri: {prefix: /body}}]}
     - {name: asked, labels: {auth: asked}, matchers: [{uri: {prefix: /asked}}]}
     - {name: token, labels: {auth: token}, matchers: [{uri: {prefix: /token}}]}
+    - {name: query, labels: {auth: query}, matchers: [{uri: {prefix: /query}}]}
     - {name: where, labels: {auth: where}, matchers: [{uri: {prefix: /where}}]}
     - {name: open, matchers: [{uri: {prefix: /open}}]}
 """
@@ -52,6 +53,13 @@ STEPS = {
       return {allow = true, headers = {["x-where"] = table.concat({d.address or "?", port, r.protocol or "?", (m["com.example"] or {}).tier or "?"}, " ")}}
       end'}}""",
 }
+JWT_POLICY = """apiVersion: security.policy.gloo.solo.io/v2
+kind: JWTPolicy
+metadata: {name: query, namespace: t}
+spec:
+  applyToRoutes: [{route: {labels: {auth: query}}}]
+  config: {providers: {idp: {issuer: 'https://idp.example', audiences: [shop], tokenSource: {queryParams: [access_token]}, remote: {url: 'JWKS'}}}}
+"""
 # The server that passThroughAuth asks is a Postern as well.
 PEER = """{luaAuth: {headers: [x-who], inline: 'return function(r)
       if r.headers["x-token"] ~= "ann" then return {allow = false, status = 401, reason = "who", body = "who are you?"} end
@@ -75,6 +83,7 @@ def policies(**places):
             step = step.replace(word, str(place))
         (folder / f"{name}.yaml").write_text(POLICY.format(name, step))
     (folder / "edge.yaml").write_text(DOMAIN)
+    (folder / "query.yaml").write_text(JWT_POLICY.replace("JWKS", str(places["JWKS"])))
     return folder
 
 
@@ -260,6 +269,8 @@ def main():
     attacks("strict", deny, upstream, key)
     asks_another("strict", deny, upstream)
     forged_tokens("strict", deny, upstream, signer)
+    r = box.get(deny, f"/query?a=1&access_token={signer.token()}&b=2")
+    equal("a token in the query goes no further", (r.status, r.status == 200 and r.json()["path"]), (200, "/query?a=1&b=2"))
     equal("where it arrived, and the route's metadata", header(box.get(deny, "/where", {"x-where": "forged"}), "x-where"),
           [f"127.0.0.1 {deny} HTTP/1.1 gold"])
 

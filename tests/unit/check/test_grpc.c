@@ -379,6 +379,9 @@ static void say_much(struct decision *d)
     decision_upstream(d, S("X-New"), S("2"), HEADER_APPEND);
     decision_client(d, S("Set-Cookie"), S("a=1"));
     decision_client(d, S("X-Says"), S("hi"));
+    decision_param_remove(d, S("access_token"));
+    decision_param_remove(d, S("Q"));
+    decision_param_remove(d, S("access_token"));
     decision_client(d, S("X-Says"), S("again"));
     decision_metadata(d, S(""), S("flag"), &yes);
     decision_metadata(d, S("step"), S("seven"), &seven);
@@ -408,6 +411,9 @@ static void expect_much(const struct g_answer *a)
     T_TEXT(g_text(ok, "2#4.1.2"), "2");
     T(g_lists(ok, 5, "x-team") && g_lists(ok, 5, "x_team") && g_lists(ok, 5, "x.team"));
     T(g_lists(ok, 5, "x_user_id") && !g_lists(ok, 5, "x-user-id"));
+    T_TEXT(g_text(ok, "8"), "access_token");
+    T_TEXT(g_text(ok, "8#1"), "Q");
+    T(g_text(ok, "8#2").p == NULL);
     T_TEXT(g_option(ok, 6, "set-cookie", &append), "a=1");
     T_INT(append, 1);
     T_TEXT(g_option(ok, 6, "x-says", &append), "hi");

@@ -76,6 +76,10 @@ static void places_of_the_token(void)
     T(!ask(target, "Authorization: Bearer ", vec_rs256, NULL).allowed);
     snprintf(target, sizeof target, "/x?access_token=%s&access_token=x", vec_rs256);
     T(!p_ask("GET", "h", target, NULL).allowed);
+    snprintf(target, sizeof target, "/x?a=1&access_token=%s&access_token=%s", vec_rs256, vec_rs256);
+    v = p_ask("GET", "h", target, NULL);
+    T(v.allowed && v.params_remove_n == 1);
+    T_TEXT(v.params_remove[0], "access_token");
     T_ROW("places of our own");
     T(use(HEAD("a") "  providers:\n" IDP("    keepToken: true\n    tokenSource: {headers: [{name: x-token, prefix: 'jwt '}, {name: x-bare}], queryParams: [t]}\n"), vec_jwks, ""));
     v = ask("/", "X-Token: jwt ", vec_rs256, NULL);
@@ -84,7 +88,8 @@ static void places_of_the_token(void)
     T(ask("/", "x-bare: ", vec_rs256, NULL).allowed);
     T(!BEARER(vec_rs256).allowed);
     snprintf(target, sizeof target, "/x?t=%s", vec_rs256);
-    T(p_ask("GET", "h", target, NULL).allowed);
+    v = p_ask("GET", "h", target, NULL);
+    T(v.allowed && v.params_remove_n == 0);
     snprintf(target, sizeof target, "/x?access_token=%s", vec_rs256);
     T(!p_ask("GET", "h", target, NULL).allowed);
 }
