@@ -457,6 +457,7 @@ struct decision {
     struct slice host, path, query;
     const struct key_entry *key;
     uint64_t account; /* whose credential is looked at, hashed; 0: nobody knows */
+    bool throttled;   /* a step of this policy refused without looking */
     bool wrong;       /* a credential was; counted if the decision is a denial */
     struct decision_var *state;
     size_t state_n, state_cap;

@@ -3,7 +3,7 @@
  *
  * Without an expression the steps run in order and all must pass. With one they run from left to right
  * as far as its value needs; what a step that failed or stood under a `!` did is undone, and when the
- * whole is false the last refusal is the answer. The result of each step is kept in the decision, so
+ * whole is false the last refusal is the answer (one by throttle.c stays a refusal under a `!`). The result of each step is kept in the decision, so
  * that one that waited (STEP_WAIT) goes on where it was. Trouble is unknown, never true: `a || b` with
  * a in trouble passes only when b does. shadow: true counts and lets pass; failureModeAllow lets pass
  * what was in trouble. Tested by tests/unit/policy/test_decide.c and test_park.c.
@@ -147,8 +147,11 @@ static enum step_said item_auth_leaf(struct decision *d, const struct auth_polic
     return said;
 }
 
-static enum step_said item_auth_not(enum step_said said)
+/* What had to wait was not looked at: its refusal is no no. */
+static enum step_said item_auth_not(const struct decision *d, enum step_said said)
 {
+    if (UNLIKELY(d->throttled && said == STEP_DENY))
+        return said;
     return said == STEP_PASS ? STEP_DENY : said == STEP_DENY ? STEP_PASS : said;
 }
 
@@ -161,7 +164,7 @@ static enum step_said item_auth_expr(struct decision *d, const struct auth_polic
         return item_auth_leaf(d, p, x->index, negated);
     left = item_auth_expr(d, p, x->left, negated || x->op == BOOL_NOT);
     if (x->op == BOOL_NOT)
-        return item_auth_not(left);
+        return item_auth_not(d, left);
     if (left == STEP_WAIT || (x->op == BOOL_AND ? left != STEP_PASS : left == STEP_PASS))
         return left;
     right = item_auth_expr(d, p, x->right, negated);
@@ -209,7 +212,7 @@ static enum item_said item_auth_end(struct decision *d, const struct auth_policy
 {
     d->step = 0;
     d->said = NULL;
-    d->marked = false;
+    d->marked = d->throttled = false;
     if (said == STEP_PASS) {
         if (p->shadow) /* it leaves nothing behind */
             decision_undo(d, &d->mark);

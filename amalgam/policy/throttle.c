@@ -209,6 +209,7 @@ static bool throttle_deny(struct decision *d, const struct step *s, bool by_acco
     struct slice reason = by_account ? S("account_throttled") : S("address_throttled");
 
     metric_add(&throttle_metrics[by_account ? 2 : 1], 1);
+    d->throttled = true;
     throttle_log(d, s, reason);
     decision_deny(d, 429, reason,
                   by_account ? S("too many wrong credentials for this account: this one was not looked at")

@@ -156,6 +156,28 @@ static void what_does_not_count(void)
         TELLS(key("192.0.2.1", "wrong"), "ok");
 }
 
+/* A credential that was not looked at is a refusal under a `!`, too: who guesses elsewhere does not get rid of what he has. */
+static void not_looked_at_is_no_no(void)
+{
+    static const char *const exprs[] = {"!a", "!!(!a)", "!a || !a", "!a && !a"};
+    for (size_t i = 0; i < ARRAY_LEN(exprs); i++) {
+        T_ROW("%s", exprs[i]);
+        T(begin(2, 0, arena_fmt(&p.arena,
+            "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: k}\nspec: {applyToRoutes: [{route: {labels: {p: k}}}], config: {glooAuth: {configs: [{apiKeyAuth: {}}]}}}\n---\n"
+            "apiVersion: security.policy.gloo.solo.io/v2\nkind: ExtAuthPolicy\nmetadata: {name: n}\nspec: {applyToRoutes: [{route: {labels: {p: n}}}], config: {glooAuth: {booleanExpr: '%s', configs: [{name: a, apiKeyAuth: {}}]}}}\n---\n"
+            "apiVersion: networking.gloo.solo.io/v2\nkind: RouteTable\nmetadata: {name: r}\nspec: {hosts: ['*'], http: [{name: k, labels: {p: k}, matchers: [{uri: {exact: /k}}]}, {name: n, labels: {p: n}}]}\n", exprs[i]).p));
+        const char *right = p_header("api-key", p_key(P_HEADERS("username", "ann")));
+        T(!p_ask("GET", "h", "/", P_HEADERS(right)).allowed);
+        T(p_ask("GET", "h", "/", P_HEADERS("api-key: wrong")).allowed);
+        for (int k = 0; k < 2; k++)
+            TELLS(p_ask("GET", "h", "/k", P_HEADERS("api-key: wrong")), "key_unknown");
+        p.source = "192.0.2.7"; /* where it was right is not known: the expression denied */
+        struct policy_verdict v = p_ask("GET", "h", "/", P_HEADERS(p_header("api-key", p_key(P_HEADERS("username", "bea")))));
+        T(!v.allowed);
+        T_TEXT(v.reason, "address_throttled");
+    }
+}
+
 static void exempt_addresses(void)
 {
     struct cidr lan;
@@ -237,6 +259,7 @@ int main(void)
     T_RUN(nobody_is_locked_out_by_others);
     T_RUN(without_an_address_the_account_counts);
     T_RUN(what_does_not_count);
+    T_RUN(not_looked_at_is_no_no);
     T_RUN(exempt_addresses);
     T_RUN(many_do_not_hide_one);
     T_RUN(the_clock_may_jump);
