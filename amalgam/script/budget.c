@@ -150,6 +150,12 @@ void budget_charge(lua_State *L, uint64_t n)
     budget_raise(L);
 }
 
+void budget_charge_host(struct script *s, uint64_t n)
+{
+    if (!s->trip && !budget_add(s, n))
+        budget_trip(s, TRIP_STEPS);
+}
+
 static void budget_on_big(void *ctx, size_t n)
 {
     struct script *s = ctx;

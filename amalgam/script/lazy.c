@@ -17,7 +17,6 @@ static struct script_call lazy_call(lua_State *L)
 {
     struct script *s = sandbox_of(L);
     luaL_checkstack(L, LAZY_STACK, "too many values");
-    budget_charge(L, LAZY_COST);
     return (struct script_call){.s = s, .user = s->call.user, .base = lua_gettop(L)};
 }
 
@@ -35,6 +34,7 @@ static int lazy_index(lua_State *L)
         lua_pushnil(L);
         return 1;
     }
+    budget_charge(L, LAZY_COST);
     struct script_call c = lazy_call(L);
     struct slice name;
     name.p = lua_tolstring(L, 2, &name.n);
@@ -62,6 +62,7 @@ void lazy_whole(lua_State *L, int at)
     lua_pushnil(L);
     lua_setmetatable(L, at);
     struct script_call c = lazy_call(L);
+    budget_charge_host(c.s, LAZY_COST); /* maybe called by a host function, which owns memory */
     row->fill(&c);
     if (!lua_istable(L, -1)) { /* no memory: the call has tripped */
         lua_pop(L, 1);

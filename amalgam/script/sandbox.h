@@ -73,6 +73,7 @@ FN void budget_start(struct script *s); /* before its protected part */
 FN void budget_stop(struct script *s);
 /* Pays n instructions for work in C; raises the budget's error when they are not there. */
 FN void budget_charge(lua_State *L, uint64_t n);
+FN void budget_charge_host(struct script *s, uint64_t n); /* where nothing may raise: the call trips */
 /* Raises the memory budget's error when n more bytes would pass it. */
 FN void budget_room(lua_State *L, size_t n);
 static inline UNUSED bool budget_fits(const struct script *s, size_t n)

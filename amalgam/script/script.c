@@ -339,8 +339,9 @@ void script_end(struct script_call *c)
     MUST(s->busy);
     lua_settop(s->L, 0);
     s->busy = false;
-    /* The rubbish of a large call is not the next call's to pay for. */
-    if (UNLIKELY(s->heap.used_bytes > 2 * s->loaded_bytes + SCRIPT_IDLE_BYTES))
+    /* The rubbish of a large call is not the next call's to pay for, nor, with a small budget, that of any. */
+    if (UNLIKELY(s->heap.used_bytes > s->loaded_bytes + MIN(s->loaded_bytes + SCRIPT_IDLE_BYTES,
+                                                            s->budget.memory_bytes / 2)))
         lua_gc(s->L, LUA_GCCOLLECT);
 }
 
