@@ -55,7 +55,7 @@ static void broken_addresses_are_refused(void)
         struct net_addr a;
         struct err e = {0};
         if (net_addr_parse(slice_str(bad[i]), &a, &e) != RC_BADINPUT)
-            printf("# taken: %s\n", bad[i]);
+            printf("# taken: %s\n", bad[i] ? bad[i] : "nothing");
         T(net_addr_parse(slice_str(bad[i]), &a, &e) == RC_BADINPUT);
         T(e.text[0] != '\0');
     }
