@@ -29,6 +29,10 @@ void conn_mark_dirty(struct conn *c)
 {
     if (c->dirty)
         return;
+    if (c == c->r->serving) {
+        c->prompt = true;
+        return;
+    }
     c->dirty = true;
     c->dirty_next = NULL;
     if (c->r->dirty.tail)

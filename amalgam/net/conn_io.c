@@ -1,8 +1,9 @@
 /*
  * conn_io.c - the bytes of a connection: read, offer, hold back, write, shake hands, say goodbye.
  *
- * Called by reactor.c: conn_ready for every socket that epoll reports, conn_run_again and
- * conn_run_shakes once per turn, conn_flush_all at its end. Sockets are watched edge-triggered, so
+ * Called by reactor.c: conn_ready for every socket that epoll reports, which also sends what the door
+ * answers; conn_run_again and conn_run_shakes once per turn, conn_flush_all (output that came in another
+ * way, or was held) at its end. Sockets are watched edge-triggered, so
  * a request costs one recv and one send and no epoll_ctl: a read that is shorter than asked means
  * drained, EPOLLOUT is asked for only after EAGAIN.
  *
@@ -350,6 +351,22 @@ static void conn_connected(struct conn *c)
         conn_begin(c);
 }
 
+static void conn_flush_one(struct conn *c);
+
+/* What the door answers is sent before the next connection is looked at: the peer goes on meanwhile, and
+ * bytes and buffer are still in the processor's cache. What is held waits for conn_release. */
+static HOT void conn_serve(struct conn *c)
+{
+    c->r->serving = c;
+    conn_pump(c);
+    c->r->serving = NULL;
+    if (!c->prompt)
+        return;
+    c->prompt = false;
+    if (!c->doomed)
+        conn_flush_one(c);
+}
+
 HOT void conn_ready(struct conn *c, uint32_t events)
 {
     if (UNLIKELY(c->doomed))
@@ -371,7 +388,7 @@ HOT void conn_ready(struct conn *c, uint32_t events)
     if (UNLIKELY(c->shaking))
         conn_queue_shake(c);
     else
-        conn_pump(c);
+        conn_serve(c);
 }
 
 static size_t conn_waiting(const struct conn *c)

@@ -50,6 +50,7 @@ struct conn {
     void *state;
     bool opened : 1;     /* proto->open was called and close is owed */
     bool dirty : 1;      /* in r->dirty */
+    bool prompt : 1;     /* is r->serving and has output */
     bool again : 1;      /* in r->again */
     bool doomed : 1;     /* in r->doomed, no callback but close any more */
     bool shaking : 1;    /* the TLS handshake is not done */
@@ -125,6 +126,7 @@ struct reactor {
     char *plain;   /* NET_PLAIN_BYTES, made when TLS is first used */
 
     struct conn_list dirty, again, doomed, shakes;
+    struct conn *serving; /* whose input is looked at: its output goes out right after */
     struct net_spare *spares;
     size_t spare_bytes;
 
