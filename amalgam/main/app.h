@@ -41,6 +41,7 @@ struct app {
     struct listener *listeners[DOORS];
     struct net_addr addrs[DOORS]; /* as bound: real ports */
     struct lock resp_lock;       /* resp: set at start, cleared before its reactors go; the log thread reads it */
+    bool reactors_gone;          /* under resp_lock: nothing may be posted to them any more */
     struct resp_server *resp;
     struct portal *portal;
     struct tls_server *portal_tls, *check_tls, *redis_tls;

@@ -63,6 +63,17 @@ static void asked_run(struct net_task *t, struct reactor *r)
     asked_drop(q);
 }
 
+/* Threads of the portal and of the control socket may outlive the reactors by a moment. False: too late. */
+static bool asked_send(struct app *a, size_t worker, struct net_task *t)
+{
+    lock_take(&a->resp_lock);
+    bool there = !a->reactors_gone;
+    if (there)
+        reactor_post(a->reactors[worker], t);
+    lock_drop(&a->resp_lock);
+    return there;
+}
+
 static struct asked *asked_post(struct app *a, const struct asked *like)
 {
     struct asked *q = mem_zalloc(sizeof *q + a->workers * sizeof q->parts[0]);
@@ -76,7 +87,8 @@ static struct asked *asked_post(struct app *a, const struct asked *like)
     for (size_t i = 0; i < q->n; i++) {
         q->parts[i] = (struct asked_part){.task.run = asked_run, .of = q};
         buf_init(&q->parts[i].json, ASKED_BYTES_MAX);
-        reactor_post(a->reactors[i], &q->parts[i].task);
+        if (!asked_send(a, i, &q->parts[i].task))
+            asked_drop(q); /* never the last one: the asker holds it, too */
     }
     return q;
 }
@@ -142,6 +154,7 @@ enum rc app_recent(void *ctx, bool denied_only, size_t max, struct buf *out, str
     buf_byte(out, ']');
     return rc;
 }
+
 /* ---- a question of the portal's page: decided like a gateway's, where steps can ask other servers ---- */
 
 struct asked_decide {
@@ -235,8 +248,10 @@ enum rc app_decide(void *ctx, const struct policy_ask *from, struct buf *json, s
     if (!q) {
         rc = err_set(e, RC_IO, "no pipe could be made");
     } else {
-        reactor_post(a->reactors[(size_t)from->now_ms % a->workers], &q->task);
-        if (asked_decide_wait(a, q))
+        bool sent = asked_send(a, (size_t)from->now_ms % a->workers, &q->task);
+        if (!sent)
+            asked_decide_drop(q); /* the task's share */
+        if (sent && asked_decide_wait(a, q))
             buf_slice(json, buf_all(&q->json));
         else
             rc = err_set(e, RC_TIMEOUT, "a step waits for another server");

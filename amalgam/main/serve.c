@@ -444,6 +444,7 @@ static void serve_down(struct serve *s, bool threads)
     lock_take(&a->resp_lock); /* from here on the log thread wakes nobody */
     struct resp_server *resp = a->resp;
     a->resp = NULL;
+    a->reactors_gone = true;
     lock_drop(&a->resp_lock);
     for (int d = 0; d < DOORS; d++)
         if (a->listeners[d])
