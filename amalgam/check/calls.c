@@ -55,6 +55,7 @@ void calls_decide(const struct check_req *r)
     struct slice wanted = S("");
     q.trace = url_query_get(a, r->query, S("trace"), &wanted) && !slice_eq(wanted, S("0"));
     q.now_ms = reactor_now_ms(conn_reactor(k->c));
+    q.gateway = conn_peer(k->c)->cert_name;
     k->trace = q.trace;
     door_decide(k, &q);
 }

@@ -33,6 +33,7 @@ static void dialects_common(const struct check_req *r, struct policy_ask *q)
     q->headers = r->h->headers;
     q->headers_n = r->h->headers_n;
     q->body = r->body;
+    q->gateway = conn_peer(r->k->c)->cert_name;
 }
 
 /* Envoy: the client's own start line behind the prefix, its Host, the headers that Envoy was told to send.

@@ -400,6 +400,7 @@ static void auth_read(struct auth_in *x, struct grpc_conn *g, struct slice messa
     x->o = &g->t->opts;
     x->q.method = x->q.host = x->q.scheme = x->q.target = x->q.body = x->q.principal = x->text_body = S("");
     x->q.service = x->q.sni = x->q.protocol = S("");
+    x->q.gateway = conn_peer(g->c)->cert_name;
     x->q.destination = (struct policy_peer){S(""), 0, S(""), S("")};
     x->extensions.kind = x->metadata.kind = x->route_metadata.kind = JSON_OBJ;
     struct pb r = pb_open(message);

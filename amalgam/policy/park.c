@@ -72,7 +72,7 @@ static void park_ask(struct arena *a, struct policy_ask *q)
     park_slice(a, &q->scheme);
     park_slice(a, &q->target);
     park_slice(a, &q->body);
-    struct slice *texts[] = {&q->principal, &q->service, &q->destination.address, &q->destination.service,
+    struct slice *texts[] = {&q->gateway, &q->principal, &q->service, &q->destination.address, &q->destination.service,
                              &q->destination.principal, &q->sni, &q->protocol};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         park_slice(a, texts[i]);

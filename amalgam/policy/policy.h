@@ -165,6 +165,7 @@ struct policy_ask {
     const struct json *extensions; /* attributes.context_extensions */
     const struct json *metadata;   /* attributes.metadata_context.filter_metadata */
     const struct json *route_metadata; /* attributes.route_metadata_context.filter_metadata */
+    struct slice gateway;          /* name in the certificate of the gateway that asks (mTLS), or "" */
     struct slice principal;        /* the client's certificate as the gateway names it, or "" */
     struct slice service;          /* attributes.source.service */
     struct policy_peer destination;

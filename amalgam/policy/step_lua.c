@@ -354,6 +354,7 @@ static bool step_lua_object(struct script_call *c, const struct json *j)
     return j != NULL;
 }
 
+static bool step_lua_gateway(struct script_call *c) { return step_lua_said(c, step_lua_of(c)->ask->gateway); }
 static bool step_lua_principal(struct script_call *c) { return step_lua_said(c, step_lua_of(c)->ask->principal); }
 static bool step_lua_service(struct script_call *c) { return step_lua_said(c, step_lua_of(c)->ask->service); }
 static bool step_lua_sni(struct script_call *c) { return step_lua_said(c, step_lua_of(c)->ask->sni); }
@@ -436,7 +437,7 @@ static const struct step_lua_member {
     {"identity", step_lua_identity_of}, {"claims", step_lua_claims}, {"state", step_lua_state}, {"query", step_lua_query},
     {"host", step_lua_host}, {"scheme", step_lua_scheme}, {"source_ip", step_lua_source_ip},
     {"route", step_lua_route}, {"body", step_lua_body}, {"id", step_lua_id},
-    {"principal", step_lua_principal}, {"context_extensions", step_lua_extensions},
+    {"gateway", step_lua_gateway}, {"principal", step_lua_principal}, {"context_extensions", step_lua_extensions},
     {"metadata", step_lua_metadata}, {"route_metadata", step_lua_route_metadata},
     {"destination", step_lua_destination}, {"sni", step_lua_sni}, {"service", step_lua_service},
     {"protocol", step_lua_protocol},

@@ -11,18 +11,19 @@ POLICY = """apiVersion: security.policy.gloo.solo.io/v2
 kind: ExtAuthPolicy
 metadata: {name: open, namespace: t}
 spec:
-  config: {glooAuth: {configs: [{luaAuth: {inline: 'return function() return true end'}}]}}
+  config: {glooAuth: {configs: [{luaAuth: {inline: '
+    return function(req) return req.path ~= "/edge" or req.gateway == "spiffe://mesh/gateways/edge" end'}}]}}
 """
 
 
-def ask(folder, port, name):
+def ask(folder, port, name, path="/"):
     """Status and reason; (0, why) when TLS or the connection fails."""
     tls = ssl.create_default_context(cafile=str(folder / "servers.crt"))
     if name:
         tls.load_cert_chain(str(folder / f"{name}.crt"), str(folder / f"{name}.key"))
     c = http.client.HTTPSConnection("localhost", port, context=tls, timeout=20 * box.SLOW)
     try:
-        c.request("GET", "/auth/forward", headers={"X-Forwarded-Method": "GET", "X-Forwarded-Uri": "/", "X-Forwarded-Host": "h"})
+        c.request("GET", "/auth/forward", headers={"X-Forwarded-Method": "GET", "X-Forwarded-Uri": path, "X-Forwarded-Host": "h"})
         r = c.getresponse()
         return r.status, r.getheader("x-postern-reason")
     except OSError as e:
@@ -37,13 +38,13 @@ def field(number, value):
     return bytes([number << 3 | 2, len(value)]) + value
 
 
-def ask_grpc(folder, port, name):
+def ask_grpc(folder, port, name, path="/"):
     """Authorization/Check: "allowed", "denied", "error" for a gRPC error, or "" when TLS or the connection fails."""
     tls = ssl.create_default_context(cafile=str(folder / "servers.crt"))
     tls.set_alpn_protocols(["h2"])
     if name:
         tls.load_cert_chain(str(folder / f"{name}.crt"), str(folder / f"{name}.key"))
-    http_part = field(2, "GET") + field(4, "/") + field(5, "h")
+    http_part = field(2, "GET") + field(4, path) + field(5, "h")
     request = field(1, field(4, field(2, http_part)))
     try:
         c = h2.Client(port, 20 * box.SLOW, "/envoy.service.auth.v3.Authorization/Check", request, tls=tls)
@@ -85,6 +86,9 @@ def main():
     equal("nor does nobody", ask(folder, port, None)[0], 0)
     wanted = {"edge": "allowed", "dns": "allowed", "other": "error", "disguised": "error", "forged": "", None: ""}
     equal("the same by gRPC", {name: ask_grpc(folder, port, name) for name in wanted}, wanted)
+    equal("the name is an identity that policies see",
+          [(ask(folder, port, name, "/edge")[0], ask_grpc(folder, port, name, "/edge")) for name in ("edge", "dns")],
+          [(200, "allowed"), (403, "denied")])
     server.down()
     status, _, err = box.run("serve", "--data", server.data, "--set", "check.trusted_peers=spiffe:/typo")
     check("a name that is none is refused at start", status == 2 and "spiffe://" in err, (status, err))
