@@ -152,6 +152,15 @@ static void ask_json_put_limits(struct jsonw *w, const struct policy_verdict *v)
     jsonw_end_arr(w);
 }
 
+static void ask_json_put_names(struct jsonw *w, struct slice key, const struct slice *names, size_t n)
+{
+    jsonw_key(w, key);
+    jsonw_arr(w);
+    for (size_t i = 0; i < n; i++)
+        jsonw_str(w, names[i]);
+    jsonw_end_arr(w);
+}
+
 /* As Envoy gets it under envoy.filters.http.ext_authz: {"step": {"name": value}, "userId": ...}. */
 static void ask_json_put_metadata(struct jsonw *w, const struct policy_verdict *v)
 {
@@ -219,13 +228,11 @@ void policy_verdict_json(const struct policy_verdict *v, bool trace, struct buf 
     jsonw_key(&w, S("headers"));
     jsonw_obj(&w);
     ask_json_put_headers(&w, S("upstream"), v->upstream, v->upstream_n);
-    jsonw_key(&w, S("remove"));
-    jsonw_arr(&w);
-    for (size_t i = 0; i < v->remove_n; i++)
-        jsonw_str(&w, v->remove[i]);
-    jsonw_end_arr(&w);
+    ask_json_put_names(&w, S("remove"), v->remove, v->remove_n);
     ask_json_put_headers(&w, S("client"), v->client, v->client_n);
     jsonw_end_obj(&w);
+    if (v->params_remove_n > 0)
+        ask_json_put_names(&w, S("query_parameters_to_remove"), v->params_remove, v->params_remove_n);
     if (v->body.n > 0)
         jsonw_kstr(&w, S("body"), v->body);
     if (v->limits_n > 0)

@@ -80,6 +80,11 @@ static void places_of_the_token(void)
     v = p_ask("GET", "h", target, NULL);
     T(v.allowed && v.params_remove_n == 1);
     T_TEXT(v.params_remove[0], "access_token");
+    struct buf json;
+    buf_init(&json, 1 << 20);
+    policy_verdict_json(&v, false, &json);
+    T(slice_find(buf_all(&json), S("\"query_parameters_to_remove\":[\"access_token\"]")) != SIZE_MAX);
+    buf_free(&json);
     T_ROW("places of our own");
     T(use(HEAD("a") "  providers:\n" IDP("    keepToken: true\n    tokenSource: {headers: [{name: x-token, prefix: 'jwt '}, {name: x-bare}], queryParams: [t]}\n"), vec_jwks, ""));
     v = ask("/", "X-Token: jwt ", vec_rs256, NULL);
