@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -96,6 +97,16 @@ def start(command, log=None, cwd=None, env=None):
     p = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=cwd, env=env)
     _processes.append(p)
     return p
+
+
+def freeze(p, seconds=WAIT):
+    """SIGSTOP, and only goes on when every thread has stopped: until then they may still answer."""
+    def states():
+        return {(task / "stat").read_text().rsplit(")", 1)[1].split()[0] for task in Path(f"/proc/{p.pid}/task").iterdir()}
+    p.send_signal(signal.SIGSTOP)
+    until = time.time() + seconds * SLOW
+    while states() != {"T"} and time.time() < until:
+        time.sleep(0.005)
 
 
 def stop(p, seconds=WAIT):

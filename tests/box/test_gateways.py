@@ -154,7 +154,7 @@ def try_gateway(name, denied_when_down):
 
     before = len(upstream.seen)
     if name in GIVES_UP:
-        postern.process.send_signal(signal.SIGSTOP)
+        box.freeze(postern.process)
         box.equal(f"{name}: a Postern that does not answer is denied", ask(port, tom).status, denied_when_down)
         postern.process.send_signal(signal.SIGCONT)
     postern.kill()

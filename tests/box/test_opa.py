@@ -145,15 +145,8 @@ def forms(p):
     equal("a rule about the body", ask(p, rows["body"], "POST", "please").status, 200)
 
 
-def stopped(pid):
-    """Whether each of its threads stands still."""
-    states = [(task / "stat").read_text().rsplit(")", 1)[1].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
-    return all(state == "T" for state in states)
-
-
 def trouble(p, opa, port):
-    opa.process.send_signal(signal.SIGSTOP)
-    box.wait_for(lambda: stopped(opa.process.pid))
+    box.freeze(opa.process)
     r = ask(p, "/short/x")
     equal("OPA too slow is denied", (r.status, r.header("x-postern-reason")), (403, "opa_unreachable"))
     equal("and let pass where the policy says so", ask(p, "/careless/x").status, 200)
