@@ -228,7 +228,8 @@ static bool asked_decide_wait(const struct app *a, const struct asked_decide *q)
     int64_t until = clock_mono_ms() + ASKED_DECIDE_MS;
     while (!a->stopping && clock_mono_ms() < until) {
         struct pollfd p = {.fd = q->pipe[0], .events = POLLIN};
-        if (poll(&p, 1, ASKED_LOOK_MS) > 0)
+        char c;
+        if (poll(&p, 1, ASKED_LOOK_MS) > 0 && read(q->pipe[0], &c, 1) == 1) /* what was written before is seen */
             return true;
     }
     return false;
