@@ -269,19 +269,6 @@ static void auth_http(struct auth_in *x, struct slice m)
     x->malformed |= !pb_ok(&r);
 }
 
-/* The bytes of the (last) field of that number, as a message. */
-static struct slice auth_within(struct auth_in *x, struct slice m, uint32_t number)
-{
-    struct pb r = pb_open(m);
-    struct pb_field f;
-    struct slice found = S("");
-    while (pb_next(&r, &f))
-        if (f.number == number)
-            (void)pb_take_bytes(&f, &found);
-    x->malformed |= !pb_ok(&r);
-    return found;
-}
-
 /* SocketAddress and Pipe, the kinds of an Address that a connection has. */
 static void auth_address(struct auth_in *x, struct slice m, struct policy_peer *p)
 {
@@ -380,7 +367,7 @@ static void auth_attributes(struct auth_in *x, struct slice m)
         else if (f.number == 2)
             auth_peer(x, f.bytes, &x->q.destination);
         else if (f.number == 4)
-            auth_http(x, auth_within(x, f.bytes, 2));
+            auth_http(x, pb_within(f.bytes, 2, &x->malformed));
         else if (f.number == 10)
             auth_extension(x, f.bytes);
         else if (f.number == 11)

@@ -471,19 +471,6 @@ struct pass_grpc_answer {
     struct json metadata;
 };
 
-static struct slice pass_grpc_sub(struct pass_grpc_in *x, struct slice m, uint32_t number)
-{
-    struct pb r = pb_open(m);
-    struct pb_field f;
-    struct slice found = S("");
-
-    while (pb_next(&r, &f))
-        if (f.number == number)
-            (void)pb_take_bytes(&f, &found);
-    x->bad |= !pb_ok(&r);
-    return found;
-}
-
 static int pass_grpc_code(struct pass_grpc_in *x, struct slice m)
 {
     struct pb r = pb_open(m);
@@ -499,16 +486,16 @@ static int pass_grpc_code(struct pass_grpc_in *x, struct slice m)
 
 static void pass_grpc_option(struct pass_grpc_in *x, struct slice m, struct pass_grpc_header *list, size_t *n)
 {
-    struct slice header = pass_grpc_sub(x, m, 1), raw = pass_grpc_sub(x, header, 3);
+    struct slice header = pb_within(m, 1, &x->bad), raw = pb_within(header, 3, &x->bad);
     struct pass_grpc_header *h = &list[*n];
 
     if (*n == PASS_GRPC_HEADERS_MAX) {
         x->bad = true;
         return;
     }
-    h->name = pass_grpc_sub(x, header, 1);
-    h->value = raw.n ? raw : pass_grpc_sub(x, header, 2);
-    h->append = pass_grpc_code(x, pass_grpc_sub(x, m, 2)) != 0;
+    h->name = pb_within(header, 1, &x->bad);
+    h->value = raw.n ? raw : pb_within(header, 2, &x->bad);
+    h->append = pass_grpc_code(x, pb_within(m, 2, &x->bad)) != 0;
     (*n)++;
 }
 

@@ -14,7 +14,8 @@
  * with the kernel else) has reached the lsn of that moment, reads included, so nobody sees what could
  * still be lost. Each thread keeps its held clients in order of lsn and looks at them at the end of a
  * turn; in always the log thread starts then, with all that the turn changed. In everysec and no the
- * thread does the write itself there (store_write), so that nobody waits for another one. resp_server_durable (whoever wrote) posts one task per thread that waits, not one per
+ * thread does the write itself there (store_write), so that nobody waits for another one.
+ * resp_server_durable (whoever wrote) posts one task per thread that waits, not one per
  * client. Tested by tests/unit/resp/test_resp_door.c, tests/fault/test_kill9_server.py and tests/box.
  */
 #include "base/log.h"

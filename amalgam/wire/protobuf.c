@@ -187,6 +187,18 @@ bool pb_take_text(const struct pb_field *f, struct slice *out, bool *malformed)
     return true;
 }
 
+struct slice pb_within(struct slice message, uint32_t number, bool *malformed)
+{
+    struct pb r = pb_open(message);
+    struct pb_field f;
+    struct slice found = S("");
+    while (pb_next(&r, &f))
+        if (f.number == number)
+            (void)pb_take_bytes(&f, &found);
+    *malformed |= !pb_ok(&r);
+    return found;
+}
+
 bool pb_unpack(struct slice *packed, uint64_t *out, bool *malformed)
 {
     struct pb r = pb_open(*packed);

@@ -44,6 +44,8 @@ FN bool pb_take_double(const struct pb_field *f, double *out);
 FN bool pb_take_bytes(const struct pb_field *f, struct slice *out);
 /* RC-like: false also for bytes that are not UTF-8; *malformed (may not be NULL) is set then, only then. */
 FN bool pb_take_text(const struct pb_field *f, struct slice *out, bool *malformed);
+/* The bytes of the last field of that number in a message, or "". *malformed is set when the message is, only then. */
+FN struct slice pb_within(struct slice message, uint32_t number, bool *malformed);
 /* The next number of a packed field's bytes; false at the end, and *malformed when they are cut off. */
 FN bool pb_unpack(struct slice *packed, uint64_t *out, bool *malformed) UNUSED;
 

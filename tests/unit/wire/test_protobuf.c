@@ -175,6 +175,16 @@ static void refuses_what_is_malformed(void)
     }
 }
 
+static void finds_a_field_within(void)
+{
+    bool bad = false;
+    struct slice m = S("\x08\x07\x12\x01" "a" "\x12\x02" "bc"); /* 1: 7, 2: "a", 2: "bc" */
+    T_TEXT(pb_within(m, 2, &bad), "bc"); /* the last one counts */
+    T(pb_within(m, 3, &bad).n == 0 && pb_within(m, 1, &bad).n == 0 && pb_within(S(""), 1, &bad).n == 0 && !bad);
+    (void)pb_within(slice_sub(m, 0, m.n - 1), 2, &bad);
+    T(bad);
+}
+
 static void an_empty_message_is_one(void)
 {
     struct pb r = pb_open((struct slice){NULL, 0});
@@ -194,6 +204,7 @@ int main(void)
     T_RUN(text_is_utf8);
     T_RUN(unpacks);
     T_RUN(refuses_what_is_malformed);
+    T_RUN(finds_a_field_within);
     T_RUN(an_empty_message_is_one);
     buf_free(&out);
     return t_done();
